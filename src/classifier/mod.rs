@@ -1,0 +1,34 @@
+//! The classifier: labels one utterance, in the light of what came before, with the stages of the scam script.
+
+use crate::screening::{Speaker, StageScores};
+
+/// One utterance as the classifier sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Who said it.
+    pub speaker: Speaker,
+    /// What was said.
+    pub text: String,
+}
+
+/// Labels utterances.
+pub trait Classifier: Send {
+    /// Stage probabilities of `utterance`, given the turns before it (oldest first, at most the last few are used).
+    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<StageScores, ClassifierError>;
+}
+
+/// Why an utterance could not be labelled.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifierError {
+    /// The model is missing or damaged.
+    #[error("the scam classifier cannot be loaded from {path}: {reason}; restore `models/classifier` or set `screening.classifier`")]
+    Model {
+        /// Where it was looked for.
+        path: String,
+        /// What the engine said.
+        reason: String,
+    },
+    /// The model failed on this text.
+    #[error("the scam classifier failed: {0}")]
+    Inference(String),
+}
