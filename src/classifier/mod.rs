@@ -1,6 +1,16 @@
 //! The classifier: labels one utterance, in the light of what came before, with the stages of the scam script.
+//!
+//! [`normalise`] and [`input`] are pure and put an utterance into the words the model was trained on; `onnx` runs it;
+//! [`analysis`] puts a whole transcript through the same screening as a live call. What the labels mean for the callee
+//! is not decided here but in [`crate::screening`].
 
 use crate::screening::{Speaker, StageScores};
+
+pub mod analysis;
+pub mod input;
+pub mod normalise;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 
 /// One utterance as the classifier sees it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,45 @@
+# Callward. `make help` lists the targets.
+SHELL := /bin/bash
+CARGO ?= cargo
+BIN := target/release/callward
+SYSTEM := cmake clang libclang-dev pkg-config
+TESTERS := sip-tester baresip sox tshark
+
+.DEFAULT_GOAL := help
+.PHONY: help system testers build models demo run test lint bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+system: ## install what the build needs (Debian; needs root or sudo)
+	@deploy/setup/packages.sh $(SYSTEM)
+
+testers: ## install the SIP clients and audio tools the tests use
+	@deploy/setup/packages.sh $(SYSTEM) $(TESTERS)
+
+build: system ## build the release binary
+	$(CARGO) build --release --locked
+
+models: build ## fetch the model weights (once; cached outside the repository)
+	$(BIN) models fetch
+
+demo: models ## run the main job: a scam call through the whole service
+	$(BIN) demo --record-callee target/demo-callee.wav --record-caller target/demo-caller.wav
+	@echo "What each ear heard: target/demo-callee.wav target/demo-caller.wav"
+
+run: models ## start the service with deploy/home/callward.example.toml or CONFIG=FILE
+	$(BIN) serve --config $(or $(CONFIG),deploy/home/callward.example.toml)
+
+test: testers models lint ## set up and run every test
+	$(CARGO) test --release --locked
+	$(CARGO) test --release --locked --no-default-features --lib
+
+lint: ## rustfmt, clippy with warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+bench: models ## the benchmarks: added delay of relayed packets, engines
+	$(CARGO) bench --locked
+
+clean: ## remove build output (not the cached models)
+	$(CARGO) clean
