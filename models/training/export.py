@@ -60,6 +60,7 @@ def write_card(out: Path, platt, o, corpus: str, trained_on: int, held_out: int)
         f"epochs = {o.epochs}",
         f"dialogues = {trained_on}",
         f"held_out = {held_out}",
+        f"held_out_share = {o.held_out}",
         "",
         "# probability = sigmoid(slope * logit + offset); in the order of the model's outputs.",
     ]

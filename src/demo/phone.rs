@@ -19,7 +19,6 @@ use crate::server::transaction::{self, ServerTransaction};
 use crate::server::transport::{Flow, Transports};
 use crate::server::{ServerError, leg::address_of};
 use crate::sip::dialog::Dialog;
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::{Header, Method, Response, Transport, Uri, headers};
 use crate::sip::sdp::Sdp;
 

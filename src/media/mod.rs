@@ -1,13 +1,23 @@
 //! Pure: what happens to RTP. Packets and a clock in, packets and samples out; nothing here opens a socket, takes a
 //! lock or asks the time.
 //!
-//! A packet's way through a leg: [`source`] (is it from whom we talk to?) → forwarded untouched, unless a [`prompt`]
-//! is being mixed in → a copy to the tap. The listening copy then goes [`jitter`] → decode ([`codec`], lost frames
-//! concealed) → 16 kHz ([`listening`]).
+//! A packet's way through a leg: [`rtp`] (is it one?) → [`source`] (is it from whom we talk to?) → [`relay`]:
+//! untouched, unless a [`prompt`] is being mixed in → a copy to the tap. The listening copy then goes [`jitter`] → decode ([`codec`], lost frames
+//! concealed) → 16 kHz ([`listening`]). Keys are read by [`dtmf`].
 
 use std::time::Instant;
 
 use bytes::Bytes;
+
+pub mod codec;
+pub mod dtmf;
+pub mod jitter;
+pub mod listening;
+pub mod prompt;
+pub mod recording;
+pub mod relay;
+pub mod rtp;
+pub mod source;
 
 /// Which leg of a call: 0 is the caller, 1.. are the branches to the subscriber's phones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,12 +1,19 @@
 //! Pure: from what was said to what the callee is told.
 //!
 //! [`segmenter`] cuts speech into utterances, a classifier (see [`crate::classifier`]) labels each with the [`Stage`]s
-//! of the script, [`risk`] accumulates them over the call and decides on a [`Level`]. Nothing here knows of packets,
-//! sockets or clocks.
+//! of the script, [`risk`] accumulates them over the call, [`policy`] decides on a [`Level`] and [`prompt`] on what is said.
+//! [`conversation`] is the four in one, for live calls and for analysis alike. Nothing here knows of packets, sockets or
+//! clocks.
 
 use serde::{Deserialize, Serialize};
 
+pub mod conversation;
+pub mod keys;
+pub mod policy;
+pub mod prompt;
+pub mod risk;
 pub mod stage;
+pub mod transcript;
 
 pub use stage::{Stage, StageScores};
 

@@ -17,7 +17,6 @@ use crate::call::{Action, Call, Cause, ExchangeId, Input, MidCall, Negotiated, O
 use crate::media::LegId;
 use crate::sip::dialog;
 use crate::sip::reliable::{Poll, ReliableProvisionals};
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::prelude::HeadersExt;
 use crate::sip::rsip::{Header, Method, Request, Response, headers};
 

@@ -24,7 +24,6 @@ use crate::media::LegId;
 use crate::sip::dialog::{self, Dialog};
 use crate::sip::identity::Caller;
 use crate::sip::reliable::ReliableProvisionals;
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::prelude::HeadersExt;
 use crate::sip::rsip::{Header, Request, Transport, Uri, headers};
 use crate::sip::sdp::{Anchor, Sdp};
@@ -126,7 +125,8 @@ async fn set_up(
     let invite = server.request.clone();
     let trusted = context.config.sip.trusts(server.flow.remote.ip());
     let caller = Caller::of(&invite, trusted);
-    let screen = Screen::announce(context, &caller, invite.uri.user().unwrap_or_default(), line).await;
+    let called = invite.uri.user().unwrap_or_default();
+    let screen = Screen::announce(context, &caller, called, line, sender.clone()).await;
     let targets = targets(context, line).await;
     let tag = rsipstack::transaction::random_text(10);
     let a_dialog = Dialog::of_incoming(&invite, tag.clone()).map_err(|_| Refusal::from(400))?;
@@ -197,7 +197,7 @@ async fn resolve(context: &Context, uri: &Uri) -> Option<Flow> {
     let (transport, address) = match leg::address_of(uri) {
         Some(found) => found,
         None => {
-            let port = uri.host_with_port.port.map_or(5060, |p| *p.value());
+            let port = uri.host_with_port.port.map_or(5060, u16::from);
             let transport = crate::sip::rsip::uri::ParamsExt::transport(uri).copied().unwrap_or(Transport::Udp);
             let looked_up = tokio::net::lookup_host((uri.host().to_string(), port));
             let found = tokio::time::timeout(Duration::from_secs(3), looked_up).await.ok()?.ok()?.next()?;

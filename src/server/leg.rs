@@ -8,7 +8,6 @@ use super::transport::{Flow, Transports};
 use crate::call::{Body, MidCall, Outgoing, Reply};
 use crate::sip::crossing;
 use crate::sip::dialog::Dialog;
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::prelude::{HasHeaders, HeadersExt, ToTypedHeader};
 use crate::sip::rsip::{Header, Method, Param, Request, Response, Transport, Uri, headers, typed};
 use crate::sip::sdp::{Sdp, SdpError};
@@ -187,7 +186,7 @@ pub fn address_of(uri: &Uri) -> Option<(Transport, SocketAddr)> {
         _ => None,
     });
     let ip = IpAddr::try_from(uri.host().clone()).ok()?;
-    let port = uri.host_with_port.port.map_or(5060, |p| *p.value());
+    let port = uri.host_with_port.port.map_or(5060, u16::from);
     Some((transport.unwrap_or(Transport::Udp), SocketAddr::new(ip, port)))
 }
 

@@ -36,6 +36,7 @@ mod inbound;
 pub mod leg;
 pub mod listening;
 pub mod media;
+mod prompts;
 pub mod register;
 pub mod router;
 mod screen;
@@ -45,6 +46,7 @@ pub mod understanding;
 
 use call_task::Signal;
 use media::{MediaEngine, MediaEvent, MediaHandle};
+use prompts::Prompts;
 use register::Phones;
 use router::Registry;
 use transport::{Flow, Transports};
@@ -105,6 +107,8 @@ pub struct Context {
     pub media: MediaHandle,
     /// Speech and classifier, if they could be loaded.
     pub understanding: Understanding,
+    /// The spoken warnings.
+    pub prompts: Prompts,
     /// What is known of numbers.
     pub recorder: Recorder,
     /// Who listens to events.
@@ -180,6 +184,7 @@ impl Service {
             registry: Registry::default(),
             media: engine.handle(),
             understanding: Understanding::start(&config),
+            prompts: Prompts::load(config.screening.prompts.as_deref()),
             recorder: Recorder::spawn(store),
             events,
             acks: Mutex::default(),

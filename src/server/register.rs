@@ -10,7 +10,6 @@ use super::transport::Flow;
 use crate::sip::dialog;
 use crate::sip::digest::{Authenticator, Credentials};
 use crate::sip::registrar::{Binding, MIN_EXPIRES, RegisterError, Registrar, Wish};
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::prelude::HeadersExt;
 use crate::sip::rsip::{Header, Param, Request, headers};
 

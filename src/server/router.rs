@@ -15,7 +15,6 @@ use super::{Context, inbound, leg};
 use crate::call::ExchangeId;
 use crate::media::LegId;
 use crate::sip::dialog;
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::{Header, Method, Response, headers};
 
 /// Exchange numbers of incoming requests start here, apart from those the calls hand out themselves.

@@ -6,7 +6,6 @@ use rsipstack::transaction::transaction::{Transaction, TransactionEvent, Transac
 use tracing::debug;
 
 use super::transport::Flow;
-use crate::sip::rsip::headers::UntypedHeader;
 use crate::sip::rsip::{Header, Method, Param, Request, Response, SipMessage, StatusCode, headers};
 
 /// What becomes of a server transaction after it was handed to its user.

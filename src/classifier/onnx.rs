@@ -1,0 +1,162 @@
+//! The trained stage classifier on ONNX Runtime: MiniLM-L6 with nine outputs, int8.
+//!
+//! Loads `model.onnx`, `tokenizer.json` and `classifier.toml` from one folder and checks that they belong together. It
+//! must never decide what a label means for the callee, and never panic on any text. The runtime's library is opened
+//! elsewhere, once for the whole process, before [`OnnxClassifier::load`].
+
+use std::path::Path;
+
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Tensor;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+
+use super::input::{Segments, Shape, compose};
+use super::{Classifier, ClassifierError, Turn};
+use crate::screening::{Stage, StageScores};
+
+/// The rules of [`super::normalise`] this program implements; a model trained on others must not be loaded.
+const NORMALISER_VERSION: u32 = 1;
+/// Tokens of both segments together, the model's training length.
+const MAX_TOKENS: usize = 128;
+/// Windows of one utterance that are judged; more than a thousand words in one turn is no speech.
+const MAX_WINDOWS: usize = 32;
+
+/// Turns a logit into a probability: `sigmoid(slope * logit + offset)`.
+#[derive(Debug, Clone, Deserialize)]
+struct Label {
+    name: Stage,
+    slope: f32,
+    offset: f32,
+}
+
+impl Label {
+    fn probability(&self, logit: f32) -> f32 {
+        1.0 / (1.0 + (-(self.slope * logit + self.offset)).exp())
+    }
+}
+
+/// `classifier.toml`.
+#[derive(Debug, Clone, Deserialize)]
+struct Card {
+    version: String,
+    model_sha256: String,
+    normaliser: u32,
+    input: Shape,
+    labels: Vec<Label>,
+}
+
+/// The classifier that is shipped.
+#[derive(Debug)]
+pub struct OnnxClassifier {
+    session: Session,
+    tokenizer: Tokenizer,
+    card: Card,
+}
+
+impl OnnxClassifier {
+    /// Loads the model from a folder holding `model.onnx`, `tokenizer.json` and `classifier.toml`.
+    pub fn load(dir: &Path) -> Result<Self, ClassifierError> {
+        Self::open(dir).map_err(|reason| ClassifierError::Model { path: dir.display().to_string(), reason })
+    }
+
+    /// The model's version, for logs and figures.
+    pub fn version(&self) -> &str {
+        &self.card.version
+    }
+
+    fn open(dir: &Path) -> Result<Self, String> {
+        let card = read_card(&dir.join("classifier.toml"))?;
+        let model = read(&dir.join("model.onnx"))?;
+        let digest: String = Sha256::digest(&model).iter().map(|b| format!("{b:02x}")).collect();
+        if digest != card.model_sha256 {
+            return Err("model.onnx is not the one that classifier.toml describes".into());
+        }
+        let session = Session::builder()
+            .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level3)?))
+            .and_then(|builder| Ok(builder.with_intra_threads(1)?))
+            .and_then(|mut builder| builder.commit_from_memory(&model))
+            .map_err(|error| format!("model.onnx: {error}"))?;
+        let tokenizer = read_tokenizer(&dir.join("tokenizer.json"))?;
+        Ok(Self { session, tokenizer, card })
+    }
+
+    fn judge(&mut self, segments: &Segments) -> Result<StageScores, String> {
+        let input: EncodeInput<'_> = match segments.context.as_str() {
+            "" => segments.target.as_str().into(),
+            context => (segments.target.as_str(), context).into(),
+        };
+        let encoding = self.tokenizer.encode(input, true).map_err(|error| error.to_string())?;
+        let logits = run(&mut self.session, &encoding).map_err(|error| error.to_string())?;
+        let mut scores = StageScores::default();
+        for (label, logit) in self.card.labels.iter().zip(logits) {
+            let probability = label.probability(logit);
+            if !probability.is_finite() {
+                return Err("the model's output is not a number".into());
+            }
+            scores.set(label.name, probability);
+        }
+        Ok(scores)
+    }
+}
+
+impl Classifier for OnnxClassifier {
+    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<StageScores, ClassifierError> {
+        let mut strongest = StageScores::default();
+        for segments in compose(context, utterance, self.card.input).iter().take(MAX_WINDOWS) {
+            let scores = self.judge(segments).map_err(ClassifierError::Inference)?;
+            for stage in Stage::ALL {
+                strongest.set(stage, strongest.get(stage).max(scores.get(stage)));
+            }
+        }
+        Ok(strongest)
+    }
+}
+
+fn run(session: &mut Session, encoding: &Encoding) -> ort::Result<Vec<f32>> {
+    let tensor = |values: &[u32]| {
+        let values: Vec<i64> = values.iter().map(|&v| i64::from(v)).collect();
+        Tensor::from_array(([1, values.len()], values))
+    };
+    let outputs = session.run(ort::inputs![
+        "input_ids" => tensor(encoding.get_ids())?,
+        "attention_mask" => tensor(encoding.get_attention_mask())?,
+        "token_type_ids" => tensor(encoding.get_type_ids())?,
+    ])?;
+    let (_, logits) = outputs["logits"].try_extract_tensor::<f32>()?;
+    Ok(logits.to_vec())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_card(path: &Path) -> Result<Card, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let card: Card = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    if card.normaliser != NORMALISER_VERSION {
+        return Err(format!(
+            "the model reads text normalised by rules version {}, this program has {NORMALISER_VERSION}",
+            card.normaliser
+        ));
+    }
+    if !card.labels.iter().map(|label| label.name).eq(Stage::ALL) {
+        return Err("classifier.toml: the labels are not the nine stages in script order".into());
+    }
+    Ok(card)
+}
+
+fn read_tokenizer(path: &Path) -> Result<Tokenizer, String> {
+    let mut tokenizer = Tokenizer::from_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let truncation = TruncationParams {
+        max_length: MAX_TOKENS,
+        strategy: TruncationStrategy::LongestFirst,
+        direction: TruncationDirection::Right,
+        stride: 0,
+    };
+    tokenizer.with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}

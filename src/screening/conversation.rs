@@ -1,0 +1,272 @@
+//! Pure: one call's screening, from its first word to the verdict. Live calls and `analyze` use it alike, so that a
+//! transcript shows what a call would have done.
+//!
+//! Fed with judged utterances, it answers with the event to publish and, where a level is reached for the first time, the
+//! warning. It knows no clock: times are the caller's. It must never decide that a call ends; it only says what it heard.
+
+use super::policy::{Policy, Ratchet};
+use super::risk::CallRisk;
+use super::{Level, Speaker, Stage, StageScores, Verdict};
+use crate::events::CallEvent;
+
+/// Probability from which a stage counts as seen.
+const SEEN: f32 = 0.5;
+
+/// A level reached for the first time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raised {
+    /// Which level.
+    pub level: Level,
+    /// Risk at that moment, 0..=1.
+    pub risk: f32,
+    /// Stages that raised it, strongest first.
+    pub stages: Vec<Stage>,
+    /// The utterance that did, counted from 1 over all speakers.
+    pub utterance: usize,
+    /// End of that utterance, milliseconds since the call was answered.
+    pub utterance_end_ms: u64,
+}
+
+impl Raised {
+    /// The event of this warning: decided at `at_ms`, its first sound sent to the callee at `heard_at_ms`.
+    pub fn event(&self, call_id: &str, at_ms: u64, heard_at_ms: Option<u64>) -> CallEvent {
+        CallEvent::Warning {
+            call_id: call_id.to_owned(),
+            level: self.level,
+            at_ms,
+            risk: self.risk,
+            stages: self.stages.clone(),
+            heard_at_ms,
+        }
+    }
+}
+
+/// What an utterance led to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// The [`CallEvent::Utterance`] to publish.
+    pub event: CallEvent,
+    /// The warning to give, if this utterance reached a new level.
+    pub raised: Option<Raised>,
+}
+
+/// What is known of a call when it ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// The highest risk of the call, 0..=1.
+    pub risk: f32,
+    /// The utterance, counted from 1 over all speakers, that raised the alarm.
+    pub warned_at_utterance: Option<usize>,
+    /// Stages seen in any utterance, in script order.
+    pub stages_seen: Vec<Stage>,
+}
+
+/// The screening of one call.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    call_id: String,
+    policy: Policy,
+    risk: CallRisk,
+    ratchet: Ratchet,
+    highest: f32,
+    utterances: usize,
+    alarm_at: Option<usize>,
+    seen: [bool; Stage::ALL.len()],
+    judged_ms: u64,
+    unheard_ms: u64,
+    given_up: bool,
+}
+
+impl Conversation {
+    /// Begins the screening of a call.
+    pub fn new(call_id: impl Into<String>, policy: Policy) -> Self {
+        Self {
+            call_id: call_id.into(),
+            policy,
+            risk: CallRisk::default(),
+            ratchet: Ratchet::default(),
+            highest: 0.0,
+            utterances: 0,
+            alarm_at: None,
+            seen: [false; Stage::ALL.len()],
+            judged_ms: 0,
+            unheard_ms: 0,
+            given_up: false,
+        }
+    }
+
+    /// Takes in one judged utterance. Times are milliseconds since the call was answered.
+    pub fn hear(&mut self, speaker: Speaker, start_ms: u64, end_ms: u64, text: &str, scores: StageScores) -> Heard {
+        self.judged_ms = self.judged_ms.saturating_add(end_ms.saturating_sub(start_ms));
+        self.utterances += 1;
+        for stage in Stage::ALL {
+            self.seen[stage as usize] |= scores.get(stage) >= SEEN;
+        }
+        self.risk.add(speaker, &scores);
+        let risk = self.risk();
+        self.highest = self.highest.max(risk);
+        let raised = self.ratchet.raise(self.policy.level(risk)).map(|level| self.raised(level, risk, end_ms));
+        let event = CallEvent::Utterance {
+            call_id: self.call_id.clone(),
+            speaker,
+            start_ms,
+            end_ms,
+            text: text.to_owned(),
+            stages: scores.to_map(),
+            risk,
+        };
+        Heard { event, raised }
+    }
+
+    fn raised(&mut self, level: Level, risk: f32, utterance_end_ms: u64) -> Raised {
+        if level == Level::Alarm {
+            self.alarm_at = Some(self.utterances);
+        }
+        Raised { level, risk, stages: self.risk.stages(), utterance: self.utterances, utterance_end_ms }
+    }
+
+    /// Speech that was there but could not be recognised or judged (overload, an engine's failure, lost packets).
+    pub fn miss(&mut self, start_ms: u64, end_ms: u64) {
+        self.unheard_ms = self.unheard_ms.saturating_add(end_ms.saturating_sub(start_ms));
+    }
+
+    /// The call cannot be listened to at all (codec, language, no worker): without findings it ends unscreened.
+    pub fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
+    /// The risk now, 0..=1, rounded to three decimals as it is published.
+    pub fn risk(&self) -> f32 {
+        (self.risk.value() * 1000.0).round() / 1000.0
+    }
+
+    /// The highest level so far.
+    pub fn level(&self) -> Option<Level> {
+        self.ratchet.reached()
+    }
+
+    /// What is known now; the call may go on.
+    pub fn conclusion(&self) -> Conclusion {
+        let stages_seen = Stage::ALL.into_iter().filter(|stage| self.seen[*stage as usize]).collect();
+        Conclusion { verdict: self.verdict(), risk: self.highest, warned_at_utterance: self.alarm_at, stages_seen }
+    }
+
+    /// The event that closes the call; `duration_ms` runs from answer to end.
+    pub fn end(&self, duration_ms: u64) -> CallEvent {
+        CallEvent::CallEnded {
+            call_id: self.call_id.clone(),
+            verdict: self.verdict(),
+            risk: self.highest,
+            duration_ms,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self.ratchet.reached() {
+            Some(Level::Alarm) => Verdict::Scam,
+            Some(Level::Caution) => Verdict::Suspicious,
+            Some(Level::Notice) | None if self.unheard_too_much() => Verdict::Unscreened,
+            Some(Level::Notice) | None => Verdict::Clean,
+        }
+    }
+
+    fn unheard_too_much(&self) -> bool {
+        let speech = self.judged_ms.saturating_add(self.unheard_ms);
+        self.given_up || (self.unheard_ms > 0 && self.unheard_ms as f32 > self.policy.max_unheard * speech as f32)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn conversation() -> Conversation {
+        Conversation::new("c1", Policy::default())
+    }
+
+    fn scores(stages: &[Stage]) -> StageScores {
+        let mut scores = StageScores::default();
+        for stage in stages {
+            scores.set(*stage, 0.95);
+        }
+        scores
+    }
+
+    fn say(conversation: &mut Conversation, stages: &[Stage]) -> Option<Level> {
+        conversation.hear(Speaker::Caller, 0, 1000, "…", scores(stages)).raised.map(|raised| raised.level)
+    }
+
+    #[test]
+    fn the_script_climbs_from_notice_to_alarm_and_each_level_comes_once() {
+        let mut call = conversation();
+        assert_eq!(say(&mut call, &[]), None);
+        assert_eq!(say(&mut call, &[Stage::Impersonation, Stage::ProblemClaim]), Some(Level::Notice));
+        assert_eq!(say(&mut call, &[Stage::ProblemClaim]), None);
+        assert_eq!(say(&mut call, &[Stage::ProofTheatre]), Some(Level::Alarm));
+        assert_eq!(say(&mut call, &[Stage::Payment]), None);
+        let end = call.conclusion();
+        assert_eq!((end.verdict, end.warned_at_utterance), (Verdict::Scam, Some(4)));
+        assert_eq!(
+            end.stages_seen,
+            [Stage::Impersonation, Stage::ProblemClaim, Stage::ProofTheatre, Stage::Payment]
+        );
+    }
+
+    #[test]
+    fn a_genuine_notice_stays_clean() {
+        let mut call = conversation();
+        assert_eq!(say(&mut call, &[Stage::Impersonation]), None);
+        say(&mut call, &[Stage::ProblemClaim, Stage::SafeConduct]);
+        assert!(call.level() <= Some(Level::Notice));
+        assert_eq!(call.conclusion().verdict, Verdict::Clean);
+    }
+
+    #[test]
+    fn the_verdict_keeps_the_highest_risk_although_safe_conduct_lowers_it() {
+        let mut call = conversation();
+        say(&mut call, &[Stage::ProblemClaim, Stage::Impersonation]);
+        let high = call.risk();
+        say(&mut call, &[Stage::SafeConduct]);
+        assert!(call.risk() < high);
+        assert!((call.conclusion().risk - high).abs() < 1e-6);
+    }
+
+    #[test]
+    fn too_much_unheard_is_unscreened_unless_something_was_found() {
+        let mut call = conversation();
+        say(&mut call, &[]);
+        call.miss(1000, 1200);
+        assert_eq!(call.conclusion().verdict, Verdict::Clean);
+        call.miss(1200, 1300);
+        assert_eq!(call.conclusion().verdict, Verdict::Unscreened);
+        say(&mut call, &[Stage::RemoteAccess]);
+        assert_eq!(call.conclusion().verdict, Verdict::Scam);
+    }
+
+    #[test]
+    fn a_call_nobody_listened_to_is_unscreened() {
+        let mut call = conversation();
+        call.give_up();
+        let CallEvent::CallEnded { verdict, duration_ms, .. } = call.end(7) else { panic!("not an end") };
+        assert_eq!((verdict, duration_ms), (Verdict::Unscreened, 7));
+    }
+
+    #[test]
+    fn silence_is_clean() {
+        assert_eq!(conversation().conclusion().verdict, Verdict::Clean);
+    }
+
+    #[test]
+    fn a_warning_names_its_utterance_and_stages() {
+        let mut call = conversation();
+        let raised = call.hear(Speaker::Caller, 5, 900, "x", scores(&[Stage::RemoteAccess])).raised.unwrap();
+        assert_eq!((raised.utterance, raised.utterance_end_ms), (1, 900));
+        let CallEvent::Warning { stages, heard_at_ms, at_ms, .. } = raised.event("c1", 950, Some(960)) else {
+            panic!("not a warning")
+        };
+        assert_eq!((stages, heard_at_ms, at_ms), (vec![Stage::RemoteAccess], Some(960), 950));
+    }
+}

@@ -1,0 +1,77 @@
+//! Shell: the spoken warnings, in memory and ready to play.
+//!
+//! English is part of the binary, so that a warning can be spoken whatever happens to the disk. A folder in the
+//! configuration adds languages or replaces prompts: `LANGUAGE/NAME.wav`.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::media::recording::{Recording, resample, to_i16};
+use crate::speech::SAMPLE_RATE;
+
+const ENGLISH: &str = "en";
+/// The prompts every language should have, as spoken in English.
+const BUILT_IN: [(&str, &[u8]); 5] = [
+    ("caution", include_bytes!("../../dialplans/prompts/en/caution.wav")),
+    ("alarm", include_bytes!("../../dialplans/prompts/en/alarm.wav")),
+    ("ended", include_bytes!("../../dialplans/prompts/en/ended.wav")),
+    ("legitimate", include_bytes!("../../dialplans/prompts/en/legitimate.wav")),
+    ("more", include_bytes!("../../dialplans/prompts/en/more.wav")),
+];
+
+/// All prompts by language and name, 16 kHz mono.
+pub struct Prompts {
+    samples: HashMap<(String, String), Arc<[i16]>>,
+}
+
+impl Prompts {
+    /// Loads the built-in prompts and what a folder adds. A bad file is named in the log and skipped.
+    pub fn load(folder: Option<&Path>) -> Prompts {
+        let mut prompts = Prompts { samples: HashMap::new() };
+        for (name, bytes) in BUILT_IN {
+            prompts.add(ENGLISH, name, bytes);
+        }
+        if let Some(folder) = folder {
+            prompts.add_folder(folder);
+        }
+        prompts
+    }
+
+    fn add_folder(&mut self, folder: &Path) {
+        let Ok(languages) = std::fs::read_dir(folder) else {
+            return warn!(folder = %folder.display(), "prompts cannot be read; check `screening.prompts`");
+        };
+        for language in languages.filter_map(Result::ok) {
+            let Ok(files) = std::fs::read_dir(language.path()) else { continue };
+            for path in files.filter_map(|f| f.ok().map(|f| f.path())) {
+                let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+                if path.extension().is_some_and(|e| e == "wav")
+                    && let Ok(bytes) = std::fs::read(&path)
+                {
+                    self.add(&language.file_name().to_string_lossy(), &name, &bytes);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, language: &str, name: &str, wav: &[u8]) {
+        match Recording::read(Cursor::new(wav)) {
+            Ok(recording) => {
+                let samples = resample(recording.caller(), recording.rate, SAMPLE_RATE);
+                let samples: Arc<[i16]> = samples.into_iter().map(to_i16).collect();
+                self.samples.insert((language.to_string(), name.to_string()), samples);
+            }
+            Err(error) => warn!(language, name, %error, "prompt skipped"),
+        }
+    }
+
+    /// A prompt by name, in English where the language lacks it: a warning in the wrong language beats none.
+    pub fn named(&self, language: &str, name: &str) -> Option<Arc<[i16]>> {
+        let of = |language: &str| self.samples.get(&(language.to_string(), name.to_string())).cloned();
+        of(language).or_else(|| of(ENGLISH))
+    }
+}

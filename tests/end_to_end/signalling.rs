@@ -1,0 +1,256 @@
+//! Calls as SIPp sees them.
+
+use std::net::IpAddr;
+
+use crate::service::{Service, free_port};
+use crate::sipp::Scenario;
+
+const QUIET: &str = "[screening]\nenabled = false\n";
+
+struct Bench {
+    service: Service,
+    phones: Vec<u16>,
+}
+
+fn bench(phones: usize, transport: &str) -> Bench {
+    bench_on("127.0.0.1", phones, transport)
+}
+
+fn bench_on(ip: &str, phones: usize, transport: &str) -> Bench {
+    let address: IpAddr = ip.parse().unwrap();
+    let host = if address.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+    let phones: Vec<u16> = (0..phones).map(|_| free_port(address)).collect();
+    let contacts: Vec<String> =
+        phones.iter().map(|port| format!("sip:phone@{host}:{port};transport={transport}")).collect();
+    Bench { service: Service::start_on(address, &contacts, QUIET), phones }
+}
+
+impl Bench {
+    /// Plays a caller against phones; each must see exactly its scenario.
+    fn play(&self, transport: &str, caller: &Scenario, phones: &[Scenario]) {
+        let (remote, folder) = (self.service.address.to_string(), self.service.path());
+        let waiting: Vec<_> = phones
+            .iter()
+            .zip(&self.phones)
+            .enumerate()
+            .map(|(n, (phone, port))| phone.run(folder, &format!("phone{n}"), &remote, *port, transport))
+            .collect();
+        self.phones.iter().take(phones.len()).for_each(|port| wait_until_bound(self.service.address.ip(), *port, transport));
+        caller.run(folder, "caller", &remote, free_port(self.service.address.ip()), transport).succeeds();
+        waiting.into_iter().for_each(|phone| phone.succeeds());
+    }
+}
+
+fn wait_until_bound(ip: IpAddr, port: u16, transport: &str) {
+    for _ in 0..1_000_000 {
+        let free = match transport {
+            "t1" => std::net::TcpListener::bind((ip, port)).is_ok(),
+            _ => std::net::UdpSocket::bind((ip, port)).is_ok(),
+        };
+        if !free {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("sipp does not listen on {port}");
+}
+
+fn plain_caller() -> Scenario {
+    Scenario::caller().invite().may(100).may(180).expect(200).ack(1).pause(300).request("BYE", 2, "", None).expect(200)
+}
+
+fn plain_phone() -> Scenario {
+    Scenario::phone()
+        .respond(180, "", None)
+        .respond(200, "", Some("sendrecv"))
+        .receive("ACK")
+        .receive("BYE")
+        .respond_in_call(200, None)
+}
+
+#[test]
+fn a_call_over_udp() {
+    bench(1, "udp").play("u1", &plain_caller(), &[plain_phone()]);
+}
+
+#[test]
+fn a_call_over_tcp() {
+    bench(1, "tcp").play("t1", &plain_caller(), &[plain_phone()]);
+}
+
+#[test]
+fn a_call_over_ipv6() {
+    bench_on("::1", 1, "udp").play("u1", &plain_caller(), &[plain_phone()]);
+}
+
+#[test]
+fn the_phone_hangs_up() {
+    let caller =
+        Scenario::caller().invite().may(100).may(180).expect(200).ack(1).receive("BYE").respond_in_call(200, None);
+    let phone = Scenario::phone().respond(200, "", Some("sendrecv")).receive("ACK").pause(200);
+    // SIPp's callee has no dialog of its own to BYE in; the message repeats what it knows.
+    let phone = phone.bye_from_phone();
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn hold_and_resume() {
+    let caller = Scenario::caller()
+        .invite()
+        .may(100)
+        .may(180)
+        .expect(200)
+        .ack(1)
+        .pause(200)
+        .reinvite(2, "sendonly")
+        .may(100)
+        .expect_matching(200, "a=recvonly")
+        .ack(2)
+        .pause(200)
+        .reinvite(3, "sendrecv")
+        .may(100)
+        .expect_matching(200, "a=sendrecv")
+        .ack(3)
+        .request("BYE", 4, "", None)
+        .expect(200);
+    let phone = Scenario::phone()
+        .respond(200, "", Some("sendrecv"))
+        .receive("ACK")
+        .receive_matching("INVITE", "a=sendonly")
+        .respond_in_call(200, Some("recvonly"))
+        .receive("ACK")
+        .receive_matching("INVITE", "a=sendrecv")
+        .respond_in_call(200, Some("sendrecv"))
+        .receive("ACK")
+        .receive("BYE")
+        .respond_in_call(200, None);
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn the_caller_gives_up() {
+    let caller =
+        Scenario::caller().invite().may(100).expect(180).cancel().expect(200).expect(487).ack_refusal();
+    let phone = Scenario::phone()
+        .respond(180, "", None)
+        .receive("CANCEL")
+        .respond_in_call(200, None)
+        .respond_to_cancelled_invite()
+        .receive("ACK");
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn a_busy_phone() {
+    let caller = Scenario::caller().invite().may(100).expect(486).ack_refusal();
+    let phone = Scenario::phone().respond(486, "Retry-After: 60\n", None).receive("ACK");
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn nobody_answers() {
+    let caller = Scenario::caller().invite().may(100).expect(180).expect(480).ack_refusal();
+    let phone = Scenario::phone()
+        .respond(180, "", None)
+        .receive("CANCEL")
+        .respond_in_call(200, None)
+        .respond_to_cancelled_invite()
+        .receive("ACK");
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn early_media_reaches_the_caller() {
+    let caller = Scenario::caller()
+        .invite()
+        .may(100)
+        .expect_matching(183, "m=audio [0-9]+ RTP/AVP 0")
+        .expect(200)
+        .ack(1)
+        .request("BYE", 2, "", None)
+        .expect(200);
+    let phone = Scenario::phone()
+        .respond(183, "", Some("sendrecv"))
+        .pause(300)
+        .respond(200, "", Some("sendrecv"))
+        .receive("ACK")
+        .receive("BYE")
+        .respond_in_call(200, None);
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn two_phones_ring_and_the_first_to_answer_wins() {
+    let loser = Scenario::phone()
+        .respond(180, "", None)
+        .receive("CANCEL")
+        .respond_in_call(200, None)
+        .respond_to_cancelled_invite()
+        .receive("ACK");
+    let winner = Scenario::phone()
+        .respond(180, "", None)
+        .pause(300)
+        .respond(200, "", Some("sendrecv"))
+        .receive("ACK")
+        .receive("BYE")
+        .respond_in_call(200, None);
+    let caller = Scenario::caller()
+        .invite()
+        .may(100)
+        .may(180)
+        .may(180)
+        .expect(200)
+        .ack(1)
+        .pause(500)
+        .request("BYE", 2, "", None)
+        .expect(200);
+    bench(2, "udp").play("u1", &caller, &[loser, winner]);
+}
+
+#[test]
+fn an_offer_in_the_answer() {
+    let caller = Scenario::caller()
+        .invite_with("", None)
+        .may(100)
+        .may(180)
+        .expect_matching(200, "m=audio [0-9]+")
+        .ack_with_answer(1)
+        .request("BYE", 2, "", None)
+        .expect(200);
+    let phone = Scenario::phone()
+        .respond(200, "", Some("sendrecv"))
+        .receive_matching("ACK", "m=audio [0-9]+")
+        .receive("BYE")
+        .respond_in_call(200, None);
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}
+
+#[test]
+fn refusals_before_anything_rings() {
+    let bench = bench(1, "udp");
+    let refused = |extra: &str, status: u16| {
+        let caller = Scenario::caller().invite_with(extra, Some(String::from("v=0\n"))).may(100).expect(status).ack_refusal();
+        bench.play("u1", &caller, &[]);
+    };
+    refused("", 400);
+    refused("Require: nothing-we-know\n", 420);
+    refused("Session-Expires: 30\n", 422);
+}
+
+#[test]
+fn nothing_of_one_side_leaks_to_the_other() {
+    let caller = Scenario::caller()
+        .invite_with("User-Agent: secret/1.0\nX-Internal: hidden\nSubject: hello\n", None)
+        .may(100)
+        .may(180)
+        .expect(200)
+        .ack_with_answer(1)
+        .request("BYE", 2, "", None)
+        .expect(200);
+    let phone = Scenario::phone_seeing("Subject: hello", "secret|hidden|X-Internal")
+        .respond(200, "", Some("sendrecv"))
+        .receive("ACK")
+        .receive("BYE")
+        .respond_in_call(200, None);
+    bench(1, "udp").play("u1", &caller, &[phone]);
+}

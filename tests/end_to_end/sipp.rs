@@ -1,0 +1,282 @@
+//! SIPp scenarios told in steps, and SIPp run on them. SIPp fails a scenario when anything else than told arrives.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A scenario under construction.
+pub struct Scenario {
+    xml: String,
+    caller: bool,
+}
+
+const SDP: &str = "v=0\no=- 1 {version} IN IP[local_ip_type] [local_ip]\ns=-\nc=IN IP[media_ip_type] [media_ip]\nt=0 0\n\
+    m=audio [rtpstream_audio_port] RTP/AVP 0 101\na=rtpmap:0 PCMU/8000\na=rtpmap:101 telephone-event/8000\na={direction}\n";
+
+fn sdp(version: u32, direction: &str) -> String {
+    SDP.replace("{version}", &version.to_string()).replace("{direction}", direction)
+}
+
+impl Scenario {
+    /// The side that calls.
+    pub fn caller() -> Scenario {
+        Scenario { xml: String::new(), caller: true }
+    }
+
+    /// The side that is called; begins with its INVITE.
+    pub fn phone() -> Scenario {
+        let mut phone = Scenario { xml: String::new(), caller: false };
+        phone.xml.push_str("<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"/>\n");
+        phone
+    }
+
+    fn send(mut self, retrans: bool, message: &str) -> Scenario {
+        let retrans = if retrans { " retrans=\"500\"" } else { "" };
+        let _ = write!(self.xml, "<send{retrans}><![CDATA[\n{message}\n]]></send>\n");
+        self
+    }
+
+    fn body(sdp: Option<String>) -> String {
+        match sdp {
+            Some(sdp) => format!("Content-Type: application/sdp\nContent-Length: [len]\n\n{sdp}"),
+            None => "Content-Length: 0\n\n".to_string(),
+        }
+    }
+
+    /// INVITE with an offer; `extra` are more header lines.
+    pub fn invite_with(self, extra: &str, sdp: Option<String>) -> Scenario {
+        let body = Self::body(sdp);
+        self.send(
+            true,
+            &format!(
+                "INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\
+                 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n\
+                 From: \"Test\" <sip:+15550100@[local_ip]:[local_port]>;tag=[call_number]a\n\
+                 To: <sip:[service]@[remote_ip]:[remote_port]>\nCall-ID: [call_id]\nCSeq: 1 INVITE\n\
+                 Contact: <sip:test@[local_ip]:[local_port];transport=[transport]>\n{extra}{body}"
+            ),
+        )
+    }
+
+    /// INVITE with an offer.
+    pub fn invite(self) -> Scenario {
+        self.invite_with("", Some(sdp(1, "sendrecv")))
+    }
+
+    /// Within the call: a request of the caller with its sequence number.
+    pub fn request(self, method: &str, cseq: u32, extra: &str, sdp: Option<String>) -> Scenario {
+        let body = Self::body(sdp);
+        let target = if self.caller { "[next_url]" } else { "sip:x@[remote_ip]:[remote_port]" };
+        self.send(
+            method != "ACK",
+            &format!(
+                "{method} {target} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
+                 Max-Forwards: 70\nFrom: \"Test\" <sip:+15550100@[local_ip]:[local_port]>;tag=[call_number]a\n\
+                 To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n\
+                 Contact: <sip:test@[local_ip]:[local_port];transport=[transport]>\n{extra}{body}"
+            ),
+        )
+    }
+
+    /// ACK of the INVITE with this sequence number.
+    pub fn ack(self, cseq: u32) -> Scenario {
+        self.request("ACK", cseq, "", None)
+    }
+
+    /// A re-INVITE with this direction.
+    pub fn reinvite(self, cseq: u32, direction: &str) -> Scenario {
+        self.request("INVITE", cseq, "", Some(sdp(cseq, direction)))
+    }
+
+    /// CANCEL of the first INVITE.
+    pub fn cancel(self) -> Scenario {
+        self.send(
+            true,
+            "CANCEL sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\
+             Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch-2]\nMax-Forwards: 70\n\
+             From: \"Test\" <sip:+15550100@[local_ip]:[local_port]>;tag=[call_number]a\n\
+             To: <sip:[service]@[remote_ip]:[remote_port]>\nCall-ID: [call_id]\nCSeq: 1 CANCEL\nContent-Length: 0\n\n",
+        )
+    }
+
+    /// ACK of a refusal, in the INVITE's own transaction.
+    pub fn ack_refusal(self) -> Scenario {
+        self.send(
+            false,
+            "ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n\
+             [last_Call-ID:]\nCSeq: 1 ACK\nContent-Length: 0\n\n",
+        )
+    }
+
+    /// A response must come.
+    pub fn expect(mut self, status: u16) -> Scenario {
+        let _ = writeln!(self.xml, "<recv response=\"{status}\" rrs=\"true\"/>");
+        self
+    }
+
+    /// A response may come.
+    pub fn may(mut self, status: u16) -> Scenario {
+        let _ = writeln!(self.xml, "<recv response=\"{status}\" optional=\"true\" rrs=\"true\"/>");
+        self
+    }
+
+    /// A response must come whose text matches a regular expression.
+    pub fn expect_matching(mut self, status: u16, pattern: &str) -> Scenario {
+        let _ = writeln!(
+            self.xml,
+            "<recv response=\"{status}\" rrs=\"true\"><action><ereg regexp=\"{pattern}\" search_in=\"msg\" \
+             check_it=\"true\" assign_to=\"seen\"/><log message=\"[$seen]\"/></action></recv>"
+        );
+        self
+    }
+
+    /// A request must come.
+    pub fn receive(mut self, method: &str) -> Scenario {
+        let _ = writeln!(self.xml, "<recv request=\"{method}\" rrs=\"true\"/>");
+        self
+    }
+
+    /// A request must come whose text matches a regular expression.
+    pub fn receive_matching(mut self, method: &str, pattern: &str) -> Scenario {
+        let _ = writeln!(
+            self.xml,
+            "<recv request=\"{method}\" rrs=\"true\"><action><ereg regexp=\"{pattern}\" search_in=\"msg\" \
+             check_it=\"true\" assign_to=\"seen\"/><log message=\"[$seen]\"/></action></recv>"
+        );
+        self
+    }
+
+    /// Answers the last request.
+    pub fn respond(self, status: u16, extra: &str, direction: Option<&str>) -> Scenario {
+        let body = Self::body(direction.map(|d| sdp(1, d)));
+        let retrans = status >= 200 && direction.is_some();
+        self.send(
+            retrans,
+            &format!(
+                "SIP/2.0 {status} Told\n[last_Via:]\n[last_From:]\n[last_To:];tag=[call_number]b\n[last_Call-ID:]\n\
+                 [last_CSeq:]\nContact: <sip:phone@[local_ip]:[local_port];transport=[transport]>\n{extra}{body}"
+            ),
+        )
+    }
+
+    /// Answers a request that has our tag already.
+    pub fn respond_in_call(self, status: u16, direction: Option<&str>) -> Scenario {
+        let body = Self::body(direction.map(|d| sdp(2, d)));
+        self.send(
+            false,
+            &format!(
+                "SIP/2.0 {status} Told\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n\
+                 Contact: <sip:phone@[local_ip]:[local_port];transport=[transport]>\n{body}"
+            ),
+        )
+    }
+
+    /// Nothing happens for a while.
+    pub fn pause(mut self, milliseconds: u32) -> Scenario {
+        let _ = writeln!(self.xml, "<pause milliseconds=\"{milliseconds}\"/>");
+        self
+    }
+
+    fn xml(&self) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<scenario name=\"told\">\n{}</scenario>\n",
+            self.xml.replace("\n\n]]>", "\n]]>")
+        )
+    }
+
+    /// Runs it: a caller against `remote`, a phone waiting on `port`.
+    pub fn run(&self, folder: &Path, name: &str, remote: &str, port: u16, transport: &str) -> Running {
+        let file = folder.join(format!("{name}.xml"));
+        std::fs::write(&file, self.xml()).expect("scenario is written");
+        let ip = if remote.starts_with('[') { "[::1]" } else { "127.0.0.1" };
+        let log = std::fs::File::create(folder.join(format!("{name}.log"))).expect("log is created");
+        let child = Command::new("sipp")
+            .current_dir(folder)
+            .args(["-sf", &file.to_string_lossy(), "-m", "1", "-i", ip, "-p", &port.to_string(), "-t", transport])
+            .args(["-s", "line", "-timeout", "40s", "-timeout_error", "-nostdin", "-trace_err"])
+            .args(["-error_file", &folder.join(format!("{name}.err")).to_string_lossy()])
+            .args(["-min_rtp_port", &(port + 1000).to_string(), "-max_rtp_port", &(port + 1040).to_string()])
+            .args(if self.caller { vec![remote] } else { vec![] })
+            .stdout(Stdio::from(log.try_clone().expect("log is shared")))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .expect("sipp runs; `make testers` installs it");
+        Running { child, name: name.to_string(), error_file: folder.join(format!("{name}.err")) }
+    }
+}
+
+/// A SIPp at work.
+pub struct Running {
+    child: Child,
+    name: String,
+    error_file: std::path::PathBuf,
+}
+
+impl Running {
+    /// Waits for the end; panics with SIPp's own words if the scenario failed.
+    pub fn succeeds(mut self) {
+        let status = self.child.wait().expect("sipp ends");
+        let words = std::fs::read_to_string(&self.error_file).unwrap_or_default();
+        assert!(status.success(), "sipp {} ended with {status}: {words}", self.name);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Scenario {
+    /// The called side, whose INVITE must show one pattern and not another.
+    pub fn phone_seeing(shown: &str, hidden: &str) -> Scenario {
+        let xml = format!(
+            "<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"><action>\
+             <ereg regexp=\"{shown}\" search_in=\"msg\" check_it=\"true\" assign_to=\"shown\"/>\
+             <ereg regexp=\"{hidden}\" search_in=\"msg\" check_it_inverse=\"true\" assign_to=\"hidden\"/>\
+             <log message=\"[$shown][$hidden]\"/></action></recv>\n"
+        );
+        Scenario { xml, caller: false }
+    }
+
+    /// BYE by the called side: its From is the To of the INVITE and the other way round.
+    pub fn bye_from_phone(self) -> Scenario {
+        self.send(
+            true,
+            "BYE [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n\
+             From[$theirs]\nTo[$ours]\n[last_Call-ID:]\nCSeq: 1 BYE\nContent-Length: 0\n\n",
+        )
+        .expect(200)
+        .keep_names()
+    }
+
+    /// Remembers From and To of the INVITE for [`Scenario::bye_from_phone`].
+    fn keep_names(mut self) -> Scenario {
+        let keep = "<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"><action>\
+            <ereg regexp=\":.*\" search_in=\"hdr\" header=\"From\" assign_to=\"caller\"/>\
+            <ereg regexp=\".*\" search_in=\"hdr\" header=\"From:\" assign_to=\"ours_value\"/>\
+            <ereg regexp=\".*\" search_in=\"hdr\" header=\"To:\" assign_to=\"theirs_value\"/>\
+            <assignstr assign_to=\"ours\" value=\": [$ours_value]\"/>\
+            <assignstr assign_to=\"theirs\" value=\": [$theirs_value];tag=[call_number]b\"/>\
+            <log message=\"[$caller]\"/></action></recv>";
+        self.xml = self.xml.replacen("<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"/>", keep, 1);
+        self
+    }
+
+    /// The 487 of the INVITE after its CANCEL was answered.
+    pub fn respond_to_cancelled_invite(mut self) -> Scenario {
+        let keep = "<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"><action>\
+            <ereg regexp=\".*\" search_in=\"hdr\" header=\"Via:\" assign_to=\"via\"/></action></recv>";
+        self.xml = self.xml.replacen("<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"/>", keep, 1);
+        self.send(
+            true,
+            "SIP/2.0 487 Told\nVia: [$via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: 1 INVITE\nContent-Length: 0\n\n",
+        )
+    }
+
+    /// ACK that answers an offer.
+    pub fn ack_with_answer(self, cseq: u32) -> Scenario {
+        self.request("ACK", cseq, "", Some(sdp(1, "sendrecv")))
+    }
+}
