@@ -21,4 +21,5 @@ pub mod server;
 pub mod sip;
 pub mod speech;
 pub mod store;
+pub mod telemetry;
 pub mod weights;

@@ -39,7 +39,7 @@ def record(speaker: voice.Speaker, texts: dict, name: str):
 
     prompt = texts["prompts"][name]
     speed = prompt.get("speed", texts["speed"])
-    words = speaker.say(prompt["text"], texts["voice"], texts["accent"], speed, RATE)
+    words = voice.trimmed(speaker.say(prompt["text"], texts["voice"], texts["accent"], speed, RATE), RATE)
     words = voice.faded(voice.to_loudness(words, RATE, texts["loudness_lufs"]), RATE)
     return np.concatenate([voice.silence(20, RATE), attention(prompt["tone"]), words, voice.silence(150, RATE)])
 

@@ -92,25 +92,24 @@ class Speaker:
         self._kokoro = Kokoro.from_session(session, str(_voices()))
 
     def say(self, text: str, voice: str, accent: str, speed: float, rate: int):
-        """Mono samples in -1..=1 at `rate` Hz, without silence around them."""
+        """Mono samples in -1..=1 at `rate` Hz."""
         from math import gcd
 
         from scipy.signal import resample_poly
 
         samples, _ = self._kokoro.create(text, voice, speed, accent)
         common = gcd(rate, MODEL_RATE)
-        return resample_poly(_trimmed(samples.astype("f8")), rate // common, MODEL_RATE // common)
+        return resample_poly(samples.astype("f8"), rate // common, MODEL_RATE // common)
 
 
-def _trimmed(samples):
+def trimmed(samples, rate: int):
     """Without what is quieter than the speech by 40 dB at either end, but for a little air around it."""
     import numpy as np
 
-    hop = MODEL_RATE // 100
+    hop = rate // 100
     loudest = np.abs(samples[: len(samples) // hop * hop]).reshape(-1, hop).max(axis=1)
     heard = np.flatnonzero(loudest > loudest.max() / 100)
-    start, end = max(0, heard[0] - 3), heard[-1] + 7
-    return samples[start * hop : end * hop]
+    return samples[max(0, heard[0] - 3) * hop : (heard[-1] + 7) * hop]
 
 
 def to_loudness(samples, rate: int, lufs: float, peak_dbfs: float = -1.0):

@@ -1,11 +1,12 @@
 //! The trained stage classifier on ONNX Runtime: MiniLM-L6 with nine outputs, int8.
 //!
 //! Loads `model.onnx`, `tokenizer.json` and `classifier.toml` from one folder and checks that they belong together. It
-//! must never decide what a label means for the callee, and never panic on any text. The runtime's library is opened
-//! elsewhere, once for the whole process, before [`OnnxClassifier::load`].
+//! must never decide what a label means for the callee, and never panic on any text. The runtime itself is opened elsewhere,
+//! once for the whole process, and handed in as its [`Environment`].
 
 use std::path::Path;
 
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
@@ -58,8 +59,8 @@ pub struct OnnxClassifier {
 
 impl OnnxClassifier {
     /// Loads the model from a folder holding `model.onnx`, `tokenizer.json` and `classifier.toml`.
-    pub fn load(dir: &Path) -> Result<Self, ClassifierError> {
-        Self::open(dir).map_err(|reason| ClassifierError::Model { path: dir.display().to_string(), reason })
+    pub fn load(dir: &Path, environment: &Environment) -> Result<Self, ClassifierError> {
+        Self::open(dir, environment).map_err(|reason| ClassifierError::Model { path: dir.display().to_string(), reason })
     }
 
     /// The model's version, for logs and figures.
@@ -67,14 +68,14 @@ impl OnnxClassifier {
         &self.card.version
     }
 
-    fn open(dir: &Path) -> Result<Self, String> {
+    fn open(dir: &Path, environment: &Environment) -> Result<Self, String> {
         let card = read_card(&dir.join("classifier.toml"))?;
         let model = read(&dir.join("model.onnx"))?;
         let digest: String = Sha256::digest(&model).iter().map(|b| format!("{b:02x}")).collect();
         if digest != card.model_sha256 {
             return Err("model.onnx is not the one that classifier.toml describes".into());
         }
-        let session = Session::builder()
+        let session = Session::builder(environment)
             .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level3)?))
             .and_then(|builder| Ok(builder.with_intra_threads(1)?))
             .and_then(|mut builder| builder.commit_from_memory(&model))

@@ -14,3 +14,9 @@ pub struct Standing {
     /// Times the callee said it was no scam.
     pub legitimate_reports: u32,
 }
+
+mod number;
+mod record;
+
+pub use number::Number;
+pub use record::{CallRecord, Report, ReportKind, ReportSource, ReputationStore, StoreError, Totals};
