@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Speaks every prompt of every language folder: `python3 dialplans/prompts/speak.py [LANGUAGE]`.
 
-Reads `LANGUAGE/texts.toml`, writes `LANGUAGE/*.wav` (16 kHz, mono, 16-bit) and prints what it measured. Exits 1 when a
-recording breaks its own limits. The recordings are checked in; run this only after a text, the voice or the tones change.
+Reads `LANGUAGE/texts.toml`, writes `LANGUAGE/*.wav` (16 kHz, mono, 16-bit) and prints what it measured. Exits 1 when
+a recording breaks its own limits. The recordings are checked in; run this only after a text, the voice or the tones
+change.
 """
 
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 import voice
 
 RATE = 16_000
-# Attention signals: (Hz, ms) in turn, 0 Hz is a pause. Single tones inside the telephone band, so that no receiver takes
-# them for DTMF (which needs two at once), and none of the network's own (350, 440, 480, 620, 950, 1400, 1800 Hz).
+# Attention signals: (Hz, ms) in turn, 0 Hz is a pause. Single tones inside the telephone band, so that no receiver
+# takes them for DTMF (two at once), and none of the network's own (350, 440, 480, 620, 950, 1400, 1800 Hz).
 TONES = {
     "none": [],
     "caution": [(740, 130), (0, 40), (988, 180), (0, 120)],

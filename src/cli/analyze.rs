@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::live::Live;
-use crate::classifier::{self, Classifier};
+use crate::classifier::Classifier;
 use crate::config::Config;
 use crate::events::CallEvent;
 use crate::media::recording::{Recording, resample};
@@ -15,7 +15,8 @@ use crate::screening::Speaker;
 use crate::classifier::analysis::analyse_transcript;
 use crate::screening::transcript::{self, TranscriptTurn};
 use crate::speech::engines::Engines;
-use crate::speech::{SAMPLE_RATE, offline};
+use crate::speech::offline::{self, Said};
+use crate::speech::SAMPLE_RATE;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalyzeArgs {
@@ -28,7 +29,7 @@ pub(super) struct AnalyzeArgs {
 }
 
 pub(super) fn run(args: AnalyzeArgs, config: Config) -> anyhow::Result<ExitCode> {
-    let mut desk = Desk { config, engines: None, classifier: None };
+    let mut desk = Desk { config, models: None };
     let mut out = std::io::stdout().lock();
     let mut live = Live::new(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let mut failed = false;
@@ -57,46 +58,47 @@ pub(super) fn run(args: AnalyzeArgs, config: Config) -> anyhow::Result<ExitCode>
 /// Loads models when the first file needs them.
 struct Desk {
     config: Config,
-    engines: Option<Engines>,
-    classifier: Option<Box<dyn Classifier>>,
+    models: Option<(Engines, Box<dyn Classifier>)>,
 }
 
 impl Desk {
     fn analyse(&mut self, file: &Path) -> anyhow::Result<Vec<CallEvent>> {
         let bytes = std::fs::read(file).context("cannot be read")?;
-        let turns = match bytes.starts_with(b"RIFF") || file.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav")) {
-            true => self.listen(Recording::read(Cursor::new(bytes))?)?,
-            false => transcript::parse(&bytes)?,
+        let sound = bytes.starts_with(b"RIFF") || file.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"));
+        let (recording, transcript) = match sound {
+            true => (Some(Recording::read(Cursor::new(bytes))?), Vec::new()),
+            false => (None, transcript::parse(&bytes)?),
         };
-        if self.classifier.is_none() {
-            crate::speech::prepare_runtime(&self.config.models)?;
-            self.classifier = Some(classifier::load(&self.config.screening)?);
-        }
-        let Some(classifier) = self.classifier.as_mut() else { anyhow::bail!("no classifier") };
+        let policy = self.config.screening.policy();
+        let (engines, classifier) = match &mut self.models {
+            Some(models) => models,
+            none => {
+                let engines = Engines::load(&self.config.speech, &self.config.models)?;
+                let classifier = engines.classifier(&self.config.screening)?;
+                none.insert((engines, classifier))
+            }
+        };
+        let turns = match recording {
+            Some(recording) => listen(engines, &recording)?,
+            None => transcript,
+        };
         let name = file.display().to_string();
-        let analysis = analyse_transcript(&name, &turns, classifier.as_mut(), self.config.screening.policy())?;
+        let analysis = analyse_transcript(&name, &turns, classifier.as_mut(), policy)?;
         let summary = analysis.summary(&name);
         Ok(analysis.events.into_iter().chain([summary]).collect())
     }
+}
 
-    fn listen(&mut self, recording: Recording) -> anyhow::Result<Vec<TranscriptTurn>> {
-        if self.engines.is_none() {
-            self.engines = Some(Engines::load(&self.config.speech, &self.config.models)?);
-        }
-        let Some(engines) = self.engines.as_ref() else { anyhow::bail!("no speech engine") };
-        let (mut activity, mut recogniser) = (engines.voice_activity()?, engines.recogniser()?);
-        let mut turns = Vec::new();
-        let sides = [(Speaker::Caller, Some(recording.caller())), (Speaker::Callee, recording.callee())];
-        for (speaker, samples) in sides.into_iter().filter_map(|(s, c)| c.map(|c| (s, c))) {
-            let samples = resample(samples, recording.rate, SAMPLE_RATE);
-            let heard = offline::transcribe(&samples, activity.as_mut(), recogniser.as_mut())?;
-            turns.extend(heard.into_iter().map(|segment| TranscriptTurn {
-                speaker,
-                text: segment.text,
-                start_ms: Some(segment.start_ms),
-            }));
-        }
-        turns.sort_by_key(|turn| turn.start_ms);
-        Ok(turns)
+fn listen(engines: &Engines, recording: &Recording) -> anyhow::Result<Vec<TranscriptTurn>> {
+    let (mut activity, mut recogniser) = (engines.voice_activity()?, engines.recogniser()?);
+    let mut turns = Vec::new();
+    let sides = [(Speaker::Caller, Some(recording.caller())), (Speaker::Callee, recording.callee())];
+    for (speaker, samples) in sides.into_iter().filter_map(|(s, c)| c.map(|c| (s, c))) {
+        let samples = resample(samples, recording.rate, SAMPLE_RATE);
+        let heard = offline::transcribe(&samples, activity.as_mut(), recogniser.as_mut())?;
+        let turn = |said: Said| TranscriptTurn { speaker, text: said.text, start_ms: Some(said.start_ms) };
+        turns.extend(heard.into_iter().map(turn));
     }
+    turns.sort_by_key(|turn| turn.start_ms);
+    Ok(turns)
 }

@@ -1,9 +1,9 @@
 //! `callward config`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {
@@ -13,7 +13,7 @@ pub(super) struct ConfigArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
-    /// Check a configuration file with the environment over it.
+    /// Check a configuration file, with the environment laid over it.
     Check {
         /// The file.
         file: PathBuf,
@@ -22,24 +22,48 @@ enum ConfigCommand {
         json: bool,
     },
     /// Print the JSON schema of a configuration file.
-    Schema,
+    Schema {
+        /// The schema is JSON in any case.
+        #[arg(long, hide = true)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     match args.command {
-        ConfigCommand::Schema => {
+        ConfigCommand::Schema { .. } => {
             println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?);
             Ok(ExitCode::SUCCESS)
         }
         ConfigCommand::Check { file, json } => {
             let checked = Config::load(Some(&file));
-            let problem = checked.err().map(|error| error.to_string());
-            match (json, &problem) {
-                (true, _) => println!("{}", serde_json::json!({ "file": file, "valid": problem.is_none(), "problem": problem })),
-                (false, Some(problem)) => eprintln!("{problem}"),
-                (false, None) => println!("{}: valid", file.display()),
+            match json {
+                true => println!("{}", outcome(&file, &checked)),
+                false => report(&file, &checked),
             }
-            Ok(if problem.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn report(file: &Path, checked: &Result<Config, ConfigError>) {
+    match checked {
+        Ok(config) => {
+            println!("{}: valid", file.display());
+            for note in config.notes() {
+                println!("note: {note}");
+            }
+        }
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+fn outcome(file: &Path, checked: &Result<Config, ConfigError>) -> serde_json::Value {
+    let findings = match checked {
+        Ok(_) => serde_json::json!([]),
+        Err(ConfigError::Invalid(findings)) => serde_json::json!(findings),
+        Err(error) => serde_json::json!([{ "file": file, "key": "", "message": error.to_string() }]),
+    };
+    let notes = checked.as_ref().map(Config::notes).unwrap_or_default();
+    serde_json::json!({ "file": file, "valid": checked.is_ok(), "findings": findings, "notes": notes })
 }

@@ -1,131 +1,192 @@
-//! Loading: TOML, then environment; every error says where and what to do.
+//! From a file and the environment to a [`Config`], and from an error back to the place it was written.
+//!
+//! The `toml` crate reads the file because it knows where each value stands; figment lays the environment over it.
 
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::error::Kind;
+use figment::providers::Serialized;
+use figment::value::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::Config;
-use crate::sip::rsip::Uri;
+use super::check::{Problem, check};
+use super::wording::explain;
+use super::{Config, ConfigError, Finding, Origin};
 
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is not there or not readable.
-    #[error("{path}: cannot be read: {reason}")]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-    /// It is not what a configuration may hold.
-    #[error("{place}: {reason}")]
-    Invalid {
-        /// File and line, or the environment variable.
-        place: String,
-        /// What is wrong and what to write instead.
-        reason: String,
-    },
+const PREFIX: &str = "CALLWARD_";
+const SEPARATOR: &str = "__";
+
+/// A configuration file that was read.
+pub(super) struct Source {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// A variable of the environment that sets a key.
+struct Variable {
+    name: String,
+    key: String,
+    value: String,
 }
 
 impl Config {
-    /// Loads a file (none means defaults) and the environment over it.
+    /// Loads a file (none means the defaults) and lays the environment over it.
     pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Config::default()));
-        let mut text = String::new();
-        if let Some(path) = path {
-            text = std::fs::read_to_string(path)
-                .map_err(|reason| ConfigError::Unreadable { path: path.to_path_buf(), reason })?;
-            // The TOML reader knows the line of a syntax or type error; figment, which merges, does not.
-            check(path, &text)?;
-            figment = figment.merge(Toml::string(&text));
-        }
-        // The models' cache is named by commands that are not about configuration too, so unknown keys of the
-        // environment are errors only below a known section.
-        figment = figment.merge(Env::prefixed("CALLWARD_").split("__"));
-        let config: Config = figment.extract().map_err(|error| invalid(path, &error))?;
-        config.validate(path, &text)?;
-        Ok(config)
-    }
-
-    fn validate(&self, path: Option<&Path>, text: &str) -> Result<(), ConfigError> {
-        let fail = |key: &str, reason: String| {
-            let line = text.lines().position(|l| l.trim_start().starts_with(key)).map(|n| n + 1);
-            Err(ConfigError::Invalid { place: place(path, line), reason })
+        let read = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Source { path: path.to_path_buf(), text }),
+            Err(reason) => Err(ConfigError::Unreadable { path: path.to_path_buf(), reason }),
         };
-        if self.media.port_range().is_none() {
-            return fail("ports", format!("media.ports = {:?} is no range; write FIRST-LAST, both above 1023", self.media.ports));
+        let source = path.map(read).transpose()?;
+        // Variables that are not text are none of ours.
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Config::assemble(source.as_ref(), environment)
+    }
+
+    pub(super) fn assemble(
+        source: Option<&Source>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let text = source.map_or("", |source| source.text.as_str());
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if let (Some(source), false) = (source, errors.is_empty()) {
+            let findings = errors.iter().map(|error| text_finding(source, error, "this is not TOML"));
+            return Err(ConfigError::Invalid(findings.collect()));
         }
-        if let Err(error) = self.screening.thresholds.validated() {
-            return fail("alarm", format!("screening.thresholds: {error}"));
+        let table: toml::Table = toml::from_str(text).map_err(|error| {
+            let finding = source.map(|source| text_finding(source, &error, "this value cannot be read"));
+            ConfigError::Invalid(finding.into_iter().collect())
+        })?;
+        let variables = variables(environment)?;
+        let places = Places { source, document: &document, variables: &variables };
+        let mut figment = Figment::from(Serialized::defaults(table));
+        for Variable { key, value, .. } in &variables {
+            figment = figment.merge(Serialized::default(key, parsed(value)));
         }
-        for line in &self.lines {
-            if let Some(contact) = line.contacts.iter().find(|c| Uri::try_from(c.as_str()).is_err()) {
-                return fail("contacts", format!("{contact:?} is no SIP URI; write sip:USER@HOST:PORT"));
-            }
-            let known = |user: &String| self.users.iter().any(|u| &u.name == user);
-            if let Some(user) = line.users.iter().find(|u| !known(u)) {
-                return fail("users", format!("line {:?} names the user {user:?}, whom no [[users]] entry has", line.number));
-            }
+        let config: Config = figment.extract().map_err(|errors| {
+            ConfigError::Invalid(errors.into_iter().map(|error| places.finding_of(&error)).collect())
+        })?;
+        let config = config.complete();
+        let problems = check(&config);
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError::Invalid(problems.into_iter().map(|problem| places.finding(problem)).collect())),
         }
-        if let Some(url) = self.database.url.as_ref().filter(|url| !url.starts_with("sqlite:")) {
-            return fail("url", format!("database.url = {url:?}: only sqlite:///PATH is supported"));
-        }
-        Ok(())
     }
 }
 
-fn check(path: &Path, text: &str) -> Result<(), ConfigError> {
-    toml::from_str::<Config>(text).map(drop).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        ConfigError::Invalid { place: place(Some(path), line), reason: error.message().to_string() }
+/// What a variable's text stands for: a list in brackets, a number, `true`, or just text.
+fn parsed(text: &str) -> Value {
+    text.parse().unwrap_or_else(|_| Value::from(text))
+}
+
+/// The variables that set keys. A prefix alone makes none of ours: container platforms set `CALLWARD_PORT` and the like for
+/// a service of our name, and that must not keep calls from going through. But what looks like a key with one `_` too few
+/// is a mistake worth refusing.
+fn variables(environment: impl Iterator<Item = (String, String)>) -> Result<Vec<Variable>, ConfigError> {
+    let (mut variables, mut mistakes) = (Vec::new(), Vec::new());
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
+        let nested = rest.contains(SEPARATOR);
+        let key = rest.replace(SEPARATOR, ".");
+        if nested || is_key(&key) {
+            variables.push(Variable { name, key, value });
+        } else if let Some((section, key)) = rest.split_once('_')
+            && is_key(&format!("{section}.{key}"))
+        {
+            let right = format!("{PREFIX}{section}{SEPARATOR}{key}").to_ascii_uppercase();
+            let message = format!("sets nothing; two underscores stand between section and key: {right}");
+            mistakes.push(Finding { origin: Origin::Variable { variable: name }, key: String::new(), message });
+        }
+    }
+    // The shorter key first, so that CALLWARD_SIP__LISTEN stands over CALLWARD_SIP whatever the order of the environment.
+    variables.sort_by(|a, b| a.key.cmp(&b.key));
+    if mistakes.is_empty() { Ok(variables) } else { Err(ConfigError::Invalid(mistakes)) }
+}
+
+/// Whether the configuration has a key of this name, whatever its type.
+fn is_key(key: &str) -> bool {
+    let probe = Figment::from(Serialized::default(key, ""));
+    !matches!(probe.extract::<Config>(), Err(error) if unknown_at(&error, key))
+}
+
+fn unknown_at(error: &figment::Error, key: &str) -> bool {
+    // A key below a value that is no section fails with the type of that value, at a shorter path.
+    matches!(error.kind, Kind::UnknownField(..)) || error.path.join(".") != key
+}
+
+fn text_finding(source: &Source, error: &toml::de::Error, what: &str) -> Finding {
+    let offset = error.span().map_or(0, |span| span.start);
+    let message = format!("{what}: {}; https://toml.io shows how it is written", error.message());
+    Finding { origin: in_file(source, offset), key: String::new(), message }
+}
+
+fn in_file(source: &Source, offset: usize) -> Origin {
+    let before = source.text.get(..offset).unwrap_or(&source.text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Origin::File { file: source.path.clone(), line, column }
+}
+
+/// Where everything was written.
+struct Places<'a> {
+    source: Option<&'a Source>,
+    document: &'a Spanned<DeTable<'a>>,
+    variables: &'a [Variable],
+}
+
+impl Places<'_> {
+    fn finding_of(&self, error: &figment::Error) -> Finding {
+        self.finding(Problem { path: error.path.clone(), message: explain(&error.kind) })
+    }
+
+    fn finding(&self, Problem { path, message }: Problem) -> Finding {
+        Finding { origin: self.origin(&path), key: written(&path), message }
+    }
+
+    fn origin(&self, path: &[String]) -> Origin {
+        let key = path.join(".");
+        let sets = |v: &&Variable| key == v.key || key.strip_prefix(&v.key).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(variable) = self.variables.iter().rev().find(sets) {
+            return Origin::Variable { variable: variable.name.clone() };
+        }
+        if let (Some(source), Some(offset)) = (self.source, self.offset(path)) {
+            return in_file(source, offset);
+        }
+        // A section that only a variable names, and that does not exist.
+        let below = |v: &&Variable| v.key.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.'));
+        let variable = self.variables.iter().find(below);
+        variable.map_or(Origin::Default, |variable| Origin::Variable { variable: variable.name.clone() })
+    }
+
+    /// The byte at which a key stands, or the innermost of its parents that the file has.
+    fn offset(&self, path: &[String]) -> Option<usize> {
+        let (first, rest) = path.split_first()?;
+        let (key, mut value) = self.document.get_ref().get_key_value(first.as_str())?;
+        let mut offset = key.span().start;
+        for segment in rest {
+            match value.get_ref() {
+                DeValue::Table(table) => match table.get_key_value(segment.as_str()) {
+                    Some((key, inner)) => (offset, value) = (key.span().start, inner),
+                    None => break,
+                },
+                DeValue::Array(items) => match segment.parse().ok().and_then(|index: usize| items.get(index)) {
+                    Some(item) => (offset, value) = (item.span().start, item),
+                    None => break,
+                },
+                _ => break,
+            }
+        }
+        Some(offset)
+    }
+}
+
+/// A path as people write it: `lines[0].contacts`.
+fn written(path: &[String]) -> String {
+    path.iter().enumerate().fold(String::new(), |text, (position, segment)| match segment.parse::<usize>() {
+        Ok(index) => format!("{text}[{index}]"),
+        Err(_) if position == 0 => segment.clone(),
+        Err(_) => format!("{text}.{segment}"),
     })
-}
-
-fn invalid(path: Option<&Path>, error: &figment::Error) -> ConfigError {
-    let key = error.path.join(".");
-    let from_environment = error.metadata.as_ref().is_some_and(|m| m.name.contains("environment"));
-    let place = match from_environment {
-        true => format!("CALLWARD_{}", error.path.join("__").to_uppercase()),
-        false => place(path, None),
-    };
-    ConfigError::Invalid { place, reason: format!("{key}: {}", error.kind) }
-}
-
-fn place(path: Option<&Path>, line: Option<usize>) -> String {
-    let file = path.map_or("configuration".to_string(), |p| p.display().to_string());
-    match line {
-        Some(line) => format!("{file}:{line}"),
-        None => file,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(Some(&path)).map_err(|e| e.to_string().replace(&folder.path().display().to_string(), ""))
-    }
-
-    #[test]
-    fn an_empty_file_works() {
-        let config = load("").unwrap();
-        assert_eq!(config.lines[0].number, "*");
-        assert_eq!(config.line_for("anything").unwrap().ring_timeout_s, 60);
-    }
-
-    #[test]
-    fn errors_name_line_and_remedy() {
-        insta::assert_snapshot!(load("[sip]\nlissten = []\n").unwrap_err(), @"/c.toml:2: unknown field `lissten`, expected one of `listen`, `advertise`, `domain`, `user_agent`, `trusted`, `session_timer`");
-        insta::assert_snapshot!(load("[sip]\nlisten = [\"5060\"]\n").unwrap_err(), @"/c.toml:2: `5060` is no socket; write udp://ADDRESS:PORT or tcp://ADDRESS:PORT, as udp://0.0.0.0:5060");
-        insta::assert_snapshot!(load("[media]\nports = \"9-1\"\n").unwrap_err(), @r#"/c.toml:2: media.ports = "9-1" is no range; write FIRST-LAST, both above 1023"#);
-        insta::assert_snapshot!(load("[[lines]]\nusers = [\"x\"]\n").unwrap_err(), @r#"/c.toml:2: line "*" names the user "x", whom no [[users]] entry has"#);
-        insta::assert_snapshot!(load("a = = b").unwrap_err(), @"/c.toml:1: string values must be quoted, expected literal string");
-    }
 }

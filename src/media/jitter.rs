@@ -37,7 +37,8 @@ pub struct JitterBuffer {
     newest: i64,
     /// Extended timestamp that comes next.
     next: Option<i64>,
-    transit: Option<f64>,
+    /// Arrival and extended timestamp of the packet before, and the jitter estimate in ticks (RFC 3550 §6.4.1).
+    before: Option<(Instant, i64)>,
     jitter: f64,
     restart: bool,
 }
@@ -67,7 +68,7 @@ impl JitterBuffer {
         Duration::from_micros((milliseconds * 1000.0) as u64).clamp(WAIT.0, WAIT.1)
     }
 
-    /// What comes next, if it is there or has been waited for long enough. `ticks` is the length of a packet.
+    /// What comes next, if it is there or has been waited for long enough.
     pub fn pull(&mut self, now: Instant) -> Option<Entry> {
         let (&at, first) = self.held.first_key_value()?;
         let waited = now.saturating_duration_since(first.arrived) >= self.wait() || self.held.len() >= CAPACITY / 2;
@@ -100,7 +101,7 @@ impl JitterBuffer {
         self.ssrc = Some(packet.ssrc);
         self.newest = i64::from(packet.timestamp);
         self.next = None;
-        self.transit = None;
+        self.before = None;
         self.restart = true;
     }
 
@@ -109,18 +110,13 @@ impl JitterBuffer {
     }
 
     fn estimate(&mut self, packet: &TapPacket, at: i64) {
-        // The arrival's zero is of no matter, only differences count; the first packet of the stream sets it.
-        let origin = self.held.first_key_value().map(|(_, p)| p.arrived).unwrap_or(packet.arrived);
-        let arrived = match packet.arrived.checked_duration_since(origin) {
-            Some(after) => after.as_secs_f64(),
-            None => -origin.duration_since(packet.arrived).as_secs_f64(),
-        };
-        let base = self.held.first_key_value().map_or(at, |(at, _)| *at);
-        let transit = arrived * f64::from(RTP_CLOCK) - (at - base) as f64;
-        if self.transit.is_some() && !self.held.is_empty() {
-            self.jitter += (transit.abs() - self.jitter) / 16.0;
+        if let Some((arrived, timestamp)) = self.before {
+            let apart = packet.arrived.saturating_duration_since(arrived).as_secs_f64() * f64::from(RTP_CLOCK);
+            let difference = (apart - (at - timestamp) as f64).abs();
+            // A pause that the sender's clock did not count is no jitter.
+            self.jitter += (difference.min(LEAP as f64 / 2.0) - self.jitter) / 16.0;
         }
-        self.transit = Some(transit);
+        self.before = Some((packet.arrived, at));
     }
 }
 
@@ -176,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_follows_the_networks_jitter_within_bounds() {
+        let (mut buffer, t0) = (JitterBuffer::default(), Instant::now());
+        let mut arrive = |n: u32, late: u64| {
+            buffer.push(packet(n, t0 + Duration::from_millis(20 * u64::from(n) + late)));
+            buffer.wait()
+        };
+        assert_eq!((0..100).map(|n| arrive(n, 0)).max(), Some(WAIT.0));
+        let shaky = (100..300).map(|n| arrive(n, u64::from(n % 3) * 15)).last();
+        assert!(shaky > Some(Duration::from_millis(60)) && shaky < Some(WAIT.1), "{shaky:?}");
+        assert_eq!((300..500).map(|n| arrive(n, 0)).last(), Some(WAIT.0));
+        assert_eq!((500..600).map(|n| arrive(n, u64::from(n % 2) * 500)).last(), Some(WAIT.1));
+    }
+
+    #[test]
     fn another_source_or_a_leap_begins_anew() {
         let (mut buffer, t0) = (JitterBuffer::default(), Instant::now());
         buffer.push(packet(0, t0));
@@ -192,11 +202,9 @@ mod tests {
             arrivals in proptest::collection::vec((any::<u32>(), 0u64..100, 0u32..3), 0..300)
         ) {
             let (mut buffer, mut now) = (JitterBuffer::default(), Instant::now());
-            let mut count = 0;
-            for (n, after, ssrc) in arrivals.iter().copied() {
+            for (count, (n, after, ssrc)) in arrivals.iter().copied().enumerate() {
                 now += Duration::from_millis(after);
-                let small = if n % 7 == 0 { n } else { count };
-                count += 1;
+                let small = if n % 7 == 0 { n } else { count as u32 };
                 buffer.push(TapPacket { ssrc, ..packet(small, now) });
                 prop_assert!(buffer.held.len() <= CAPACITY);
                 while buffer.pull(now).is_some() {}

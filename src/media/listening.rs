@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::codec::{self, Decode, RTP_CLOCK};
+use super::conceal::Concealer;
 use super::jitter::{Entry, JitterBuffer};
 use super::{Codec, TapPacket};
 
-/// Longest gap filled with a fading copy of the voice; beyond it there is silence.
-const CONCEALED_MS: usize = 60;
-/// Longest silence put in for one gap: a sender that paused for an hour must not become an hour of samples.
-const LONGEST_GAP_MS: usize = 1_000;
+/// Longest silence put in for one gap: a sender that paused for an hour must not become an hour of samples. The jitter
+/// buffer begins anew after a leap of the same length.
+const LONGEST_GAP_MS: usize = 2_000;
 /// Samples a second that come out.
 const RATE: usize = 16_000;
 
@@ -22,14 +22,27 @@ pub struct Sound {
     pub samples: Vec<f32>,
 }
 
+/// What turns a codec's payloads into sound.
+struct Voice {
+    codec: Codec,
+    rate: usize,
+    decoder: Box<dyn Decode>,
+    concealer: Concealer,
+}
+
+impl Voice {
+    fn new(codec: Codec) -> Option<Voice> {
+        let (decoder, rate) = codec::decoder(codec).zip(codec::sample_rate(codec))?;
+        Some(Voice { codec, rate: rate as usize, decoder, concealer: Concealer::new(rate) })
+    }
+}
+
 /// The listening chain of one leg.
 pub struct Listening {
     origin: Instant,
     buffer: JitterBuffer,
-    decoder: Option<(Codec, Box<dyn Decode>)>,
+    voice: Option<Voice>,
     upsampler: Upsampler,
-    /// The last decoded packet at the codec's rate, for concealment.
-    last: Vec<i16>,
     /// Samples given out since the stream's anchor, and the anchor itself.
     given: u64,
     anchor_ms: u64,
@@ -43,9 +56,8 @@ impl Listening {
         Listening {
             origin,
             buffer: JitterBuffer::default(),
-            decoder: None,
+            voice: None,
             upsampler: Upsampler::default(),
-            last: Vec::new(),
             given: 0,
             anchor_ms: 0,
             unheard: 0,
@@ -89,37 +101,31 @@ impl Listening {
     }
 
     fn decode(&mut self, packet: &TapPacket) -> Vec<i16> {
-        if self.decoder.as_ref().is_none_or(|(codec, _)| *codec != packet.codec) {
-            self.decoder = codec::decoder(packet.codec).map(|decoder| (packet.codec, decoder));
+        if self.voice.as_ref().is_none_or(|voice| voice.codec != packet.codec) {
+            self.voice = Voice::new(packet.codec);
             self.upsampler = Upsampler::default();
         }
-        let samples = self.decoder.as_mut().map(|(_, decoder)| decoder.decode(&packet.payload)).unwrap_or_default();
-        self.last.clone_from(&samples);
+        let Some(voice) = &mut self.voice else { return Vec::new() };
+        let mut samples = voice.decoder.decode(&packet.payload);
+        voice.concealer.heard(&mut samples);
         samples
     }
 
-    /// Repeats the last packet, fading, then silence: enough for a recogniser, which a click would mislead more than a
-    /// short repetition does (after ITU-T G.711 Appendix I).
     fn conceal(&mut self, ticks: u32) -> Sound {
-        let rate = self.decoder.as_ref().and_then(|(codec, _)| codec::sample_rate(*codec)).unwrap_or(RTP_CLOCK) as usize;
-        let missing = (ticks as usize * (rate / RTP_CLOCK as usize)).min(LONGEST_GAP_MS * rate / 1000);
-        let fade = CONCEALED_MS * rate / 1000;
-        let repeat = self.last.len().max(1);
-        let concealed: Vec<i16> = (0..missing)
-            .map(|i| {
-                let sample = self.last.get(i % repeat).copied().unwrap_or_default();
-                let gain = 1.0 - (i as f32 / fade as f32).min(1.0);
-                (f32::from(sample) * gain) as i16
-            })
-            .collect();
-        self.give(&concealed)
+        let missing = match &mut self.voice {
+            Some(voice) => {
+                let samples = ticks as usize * voice.rate / RTP_CLOCK as usize;
+                voice.concealer.missing(samples.min(LONGEST_GAP_MS * voice.rate / 1000))
+            }
+            None => Vec::new(),
+        };
+        self.give(&missing)
     }
 
     fn give(&mut self, samples: &[i16]) -> Sound {
-        let rate = self.decoder.as_ref().and_then(|(codec, _)| codec::sample_rate(*codec)).unwrap_or(RTP_CLOCK);
         let start_ms = self.anchor_ms + self.given * 1000 / RATE as u64;
-        let samples = match rate as usize {
-            RATE => samples.iter().map(|s| f32::from(*s) / 32_768.0).collect(),
+        let samples = match self.voice.as_ref().map(|voice| voice.rate) {
+            Some(RATE) => samples.iter().map(|s| f32::from(*s) / 32_768.0).collect(),
             _ => self.upsampler.push(samples),
         };
         self.given += samples.len() as u64;
@@ -185,7 +191,14 @@ mod tests {
             let payload = Bytes::from(encoder.encode(&samples));
             let now = t0 + Duration::from_millis(20 * u64::from(n));
             if !skip.contains(&n) {
-                listening.push(TapPacket { arrived: now, sequence: n as u16, timestamp: n * 160, ssrc: 9, codec, payload });
+                listening.push(TapPacket {
+                    arrived: now,
+                    sequence: n as u16,
+                    timestamp: n * 160,
+                    ssrc: 9,
+                    codec,
+                    payload,
+                });
             }
             while let Some(sound) = listening.pull(now) {
                 heard.extend(sound.samples);
@@ -214,6 +227,25 @@ mod tests {
     #[test]
     fn a_lost_packet_costs_no_time() {
         assert_eq!(tone(Codec::Pcmu, 50, &[20, 21]).len(), RATE);
+    }
+
+    #[test]
+    fn a_change_of_codec_and_bytes_of_any_kind_are_survived() {
+        let t0 = Instant::now();
+        let mut listening = Listening::new(t0);
+        let mut heard = 0;
+        for n in 0..200u32 {
+            let codec = [Codec::Pcmu, Codec::G722, Codec::Opaque, Codec::Pcma][n as usize / 10 % 4];
+            let now = t0 + Duration::from_millis(20 * u64::from(n));
+            let payload = Bytes::from(vec![n as u8 ^ 0x5a; if n % 13 == 0 { 1 } else { 160 }]);
+            listening.push(TapPacket { arrived: now, sequence: n as u16, timestamp: n * 160, ssrc: 9, codec, payload });
+            while let Some(sound) = listening.pull(now) {
+                assert!(sound.samples.iter().all(|s| s.abs() <= 1.5));
+                heard += sound.samples.len();
+            }
+        }
+        assert_eq!(listening.unheard(), 50);
+        assert!(heard.abs_diff(4 * RATE) < RATE / 4, "gaps of what is not heard are silence: {heard}");
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! lock or asks the time.
 //!
 //! A packet's way through a leg: [`rtp`] (is it one?) → [`source`] (is it from whom we talk to?) → [`relay`]:
-//! untouched, unless a [`prompt`] is being mixed in → a copy to the tap. The listening copy then goes [`jitter`] → decode ([`codec`], lost frames
-//! concealed) → 16 kHz ([`listening`]). Keys are read by [`dtmf`].
+//! untouched, unless a [`prompt`] is being mixed in → a copy to the tap. The listening copy then goes [`jitter`] →
+//! decode ([`codec`], lost frames by [`conceal`]) → 16 kHz ([`listening`]). Keys are read by [`dtmf`].
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
 pub mod codec;
+pub mod conceal;
 pub mod dtmf;
 pub mod jitter;
 pub mod listening;

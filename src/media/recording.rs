@@ -95,7 +95,8 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
 
 /// Writes mono 16-bit samples as WAV.
 pub fn write(writer: impl Write + Seek, rate: u32, samples: &[i16]) -> Result<(), RecordingError> {
-    let spec = hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut wav = hound::WavWriter::new(writer, spec)?;
     for &sample in samples {
         wav.write_sample(sample)?;

@@ -1,102 +1,123 @@
-//! What is remembered of calls and numbers, and the store that does. Stores implement the trait elsewhere.
+//! What is remembered of a call, and of what its callee said about it.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Number, Standing};
+use super::Number;
 use crate::screening::Verdict;
 
-/// One call and its verdict.
+/// A call that is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallRecord {
-    /// Callward's name of the call; a record is kept once for each.
+    /// Callward's own name of the call.
     pub call_id: String,
     /// Who called.
     pub number: Number,
-    /// STIR/SHAKEN attestation: `A`, `B`, `C` or `none`.
+    /// STIR/SHAKEN attestation (RFC 8588): `A`, `B`, `C` or `none`. Only `A` says that the caller may use the number.
     pub attestation: String,
-    /// The verdict.
+    /// The conclusion.
     pub verdict: Verdict,
     /// The highest risk, 0..=1.
     pub risk: f32,
-    /// When it came.
+    /// When the INVITE arrived.
     pub started_at: DateTime<Utc>,
-    /// From answer to end.
+    /// From answer to end in milliseconds; 0 when never answered.
     pub duration_ms: u64,
 }
 
-/// What a report says of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ReportKind {
-    /// It is used for scams.
-    Scam,
-    /// It is no scam.
-    Legitimate,
-}
-
-/// Who reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReportSource {
-    /// The person who was called, by key.
-    Callee,
-    /// The owner, at the command line.
-    Owner,
-}
-
-/// A report of a number.
+/// What somebody says of a caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The call it is about, or a name of its own; one report of a kind is kept for each.
+    /// The call it is about.
     pub call_id: String,
-    /// The number.
+    /// Who called.
     pub number: Number,
-    /// What is said of it.
+    /// What is said.
     pub kind: ReportKind,
-    /// Who says so.
+    /// Who says it.
     pub source: ReportSource,
     /// When.
     pub at: DateTime<Utc>,
 }
 
-/// Why a store failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file cannot be opened or made.
-    #[error("the database {url} cannot be opened: {reason}; check that its folder exists and is writable, or restore it from a backup")]
-    Open {
-        /// Where it is.
-        url: String,
-        /// What the database said.
-        reason: String,
-    },
-    /// A query failed.
-    #[error("the database failed: {0}")]
-    Query(String),
+impl Report {
+    /// A report about a number at large rather than about one call. A subscriber counts once for a number and kind, so its
+    /// call identifier follows from both.
+    pub fn of_number(number: Number, kind: ReportKind, at: DateTime<Utc>) -> Report {
+        let call_id = format!("number:{}", number.key().unwrap_or_default());
+        Report { call_id, number, kind, source: ReportSource::Subscriber, at }
+    }
 }
 
-/// Remembers calls and reports.
-#[async_trait]
-pub trait ReputationStore: Send + Sync {
-    /// What is known of a number; `None` if nothing is.
-    async fn standing(&self, number: &Number) -> Result<Option<Standing>, StoreError>;
-    /// Keeps a call; keeping it again changes nothing.
-    async fn record_call(&self, call: &CallRecord) -> Result<(), StoreError>;
-    /// Keeps a report; keeping it again changes nothing.
-    async fn record_report(&self, report: &Report) -> Result<(), StoreError>;
-    /// How many numbers, calls and reports are kept.
-    async fn totals(&self) -> Result<Totals, StoreError>;
+/// What is said of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportKind {
+    /// It was a scam.
+    Scam,
+    /// It was none.
+    Legitimate,
 }
 
-/// How much is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+impl ReportKind {
+    /// The name it is stored under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReportKind::Scam => "scam",
+            ReportKind::Legitimate => "legitimate",
+        }
+    }
+}
+
+/// Who says it. People count; what Callward's own classifier says is kept apart from what people say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportSource {
+    /// The person who took the call, on its keypad.
+    Callee,
+    /// The subscriber, afterwards.
+    Subscriber,
+    /// Callward itself.
+    Classifier,
+}
+
+impl ReportSource {
+    /// The name it is stored under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReportSource::Callee => "callee",
+            ReportSource::Subscriber => "subscriber",
+            ReportSource::Classifier => "classifier",
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is remembered now.
+    New,
+    /// It was remembered before; nothing changed.
+    Already,
+}
+
+/// Everything a database remembers, in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
-    /// Numbers with a call or a report.
-    pub numbers: u64,
     /// Calls.
     pub calls: u64,
-    /// Reports.
-    pub reports: u64,
+    /// Different numbers among them and among the reports; withheld ones are nobody's.
+    pub numbers: u64,
+    /// Calls by verdict: scam.
+    pub scam: u64,
+    /// Calls by verdict: suspicious.
+    pub suspicious: u64,
+    /// Calls by verdict: clean.
+    pub clean: u64,
+    /// Calls by verdict: unscreened.
+    pub unscreened: u64,
+    /// People's reports of a scam.
+    pub scam_reports: u64,
+    /// People's reports that it was none.
+    pub legitimate_reports: u64,
 }

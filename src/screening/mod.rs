@@ -12,6 +12,7 @@ pub mod keys;
 pub mod policy;
 pub mod prompt;
 pub mod risk;
+pub mod segmenter;
 pub mod stage;
 pub mod transcript;
 

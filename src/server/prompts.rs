@@ -11,27 +11,34 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::media::recording::{Recording, resample, to_i16};
-use crate::speech::SAMPLE_RATE;
 
 const ENGLISH: &str = "en";
 /// The prompts every language should have, as spoken in English.
-const BUILT_IN: [(&str, &[u8]); 5] = [
+const BUILT_IN: [(&str, &[u8]); 4] = [
     ("caution", include_bytes!("../../dialplans/prompts/en/caution.wav")),
     ("alarm", include_bytes!("../../dialplans/prompts/en/alarm.wav")),
-    ("ended", include_bytes!("../../dialplans/prompts/en/ended.wav")),
-    ("legitimate", include_bytes!("../../dialplans/prompts/en/legitimate.wav")),
+    ("not_a_scam", include_bytes!("../../dialplans/prompts/en/not_a_scam.wav")),
     ("more", include_bytes!("../../dialplans/prompts/en/more.wav")),
 ];
 
-/// All prompts by language and name, 16 kHz mono.
+/// A prompt at both audio rates.
+#[derive(Clone)]
+pub struct Spoken {
+    /// 8 kHz.
+    pub narrow: Arc<[i16]>,
+    /// 16 kHz.
+    pub wide: Arc<[i16]>,
+}
+
+/// All prompts by language and name.
 pub struct Prompts {
-    samples: HashMap<(String, String), Arc<[i16]>>,
+    spoken: HashMap<(String, String), Spoken>,
 }
 
 impl Prompts {
     /// Loads the built-in prompts and what a folder adds. A bad file is named in the log and skipped.
     pub fn load(folder: Option<&Path>) -> Prompts {
-        let mut prompts = Prompts { samples: HashMap::new() };
+        let mut prompts = Prompts { spoken: HashMap::new() };
         for (name, bytes) in BUILT_IN {
             prompts.add(ENGLISH, name, bytes);
         }
@@ -61,17 +68,17 @@ impl Prompts {
     fn add(&mut self, language: &str, name: &str, wav: &[u8]) {
         match Recording::read(Cursor::new(wav)) {
             Ok(recording) => {
-                let samples = resample(recording.caller(), recording.rate, SAMPLE_RATE);
-                let samples: Arc<[i16]> = samples.into_iter().map(to_i16).collect();
-                self.samples.insert((language.to_string(), name.to_string()), samples);
+                let at = |rate| resample(recording.caller(), recording.rate, rate).into_iter().map(to_i16).collect();
+                let spoken = Spoken { narrow: at(8_000), wide: at(16_000) };
+                self.spoken.insert((language.to_string(), name.to_string()), spoken);
             }
             Err(error) => warn!(language, name, %error, "prompt skipped"),
         }
     }
 
     /// A prompt by name, in English where the language lacks it: a warning in the wrong language beats none.
-    pub fn named(&self, language: &str, name: &str) -> Option<Arc<[i16]>> {
-        let of = |language: &str| self.samples.get(&(language.to_string(), name.to_string())).cloned();
+    pub fn named(&self, language: &str, name: &str) -> Option<Spoken> {
+        let of = |language: &str| self.spoken.get(&(language.to_string(), name.to_string())).cloned();
         of(language).or_else(|| of(ENGLISH))
     }
 }

@@ -2,7 +2,6 @@
 //! concludes. Whatever fails here, the call goes on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,6 +10,7 @@ use tracing::{info, warn};
 use super::Context;
 use super::call_task::CallSender;
 use super::media::{CallKey, MediaCommand, MediaEventKind};
+use super::prompts::Spoken;
 use crate::config::Line;
 use crate::events::CallEvent;
 use crate::media::{Codec, LegId, LegMedia, prompt::Prompt};
@@ -159,14 +159,14 @@ impl Screen {
         self.decided.insert(id, decided);
     }
 
-    fn play(&mut self, context: &Context, key: CallKey, leg: LegId, samples: Arc<[i16]>) -> u64 {
+    fn play(&mut self, context: &Context, key: CallKey, leg: LegId, spoken: Spoken) -> u64 {
         let id = self.next_prompt;
         self.next_prompt += 1;
         if self.playing.replace(id).is_some() {
             context.media.send(key, MediaCommand::StopPrompt { leg });
         }
         let duck_db = context.config.screening.duck_db;
-        context.media.send(key, MediaCommand::Play { leg, prompt: Prompt { id, samples }, duck_db });
+        context.media.send(key, MediaCommand::Play { leg, prompt: Prompt { id, narrow: spoken.narrow, wide: spoken.wide }, duck_db });
         id
     }
 
@@ -214,18 +214,16 @@ impl Screen {
     fn key_pressed(&mut self, context: &Context, key: CallKey, leg: LegId, pressed: Key) -> Option<&'static str> {
         info!(?pressed, "the callee pressed a key");
         let (kind, name, hang_up) = match pressed {
-            Key::EndAndReport => (Some(ReportKind::Scam), "ended", Some("ended and reported by the callee")),
-            Key::NotAScam => (Some(ReportKind::Legitimate), "legitimate", None),
-            Key::More => (None, "more", None),
+            Key::EndAndReport => (Some(ReportKind::Scam), None, Some("ended and reported by the callee")),
+            Key::NotAScam => (Some(ReportKind::Legitimate), Some("not_a_scam"), None),
+            Key::More => (None, Some("more"), None),
         };
         if let Some(kind) = kind {
             let (call_id, number) = (self.call_id.clone(), self.number.clone());
             context.recorder.report(Report { call_id, number, kind, source: ReportSource::Callee, at: Utc::now() });
         }
-        if hang_up.is_none()
-            && let Some(samples) = context.prompts.named(&self.language, name)
-        {
-            self.play(context, key, leg, samples);
+        if let Some(spoken) = name.and_then(|name| context.prompts.named(&self.language, name)) {
+            self.play(context, key, leg, spoken);
         }
         hang_up
     }

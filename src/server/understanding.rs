@@ -21,6 +21,7 @@ use crate::media::TapPacket;
 use crate::screening::conversation::Conversation;
 use crate::screening::policy::Policy;
 use crate::screening::Speaker;
+use crate::speech::engines::Engines;
 
 /// A call to be understood.
 struct Begin {
@@ -119,8 +120,8 @@ impl Understanding {
 type Loaded = (Listener, Box<dyn Classifier>);
 
 fn load(config: &Config, work: std_mpsc::Sender<Work>) -> Result<Loaded, String> {
-    let engines = crate::speech::engines::Engines::load(&config.speech, &config.models).map_err(|e| e.to_string())?;
-    let classifier = crate::classifier::load(&config.screening).map_err(|e| e.to_string())?;
+    let engines = Engines::load(&config.speech, &config.models).map_err(|e| e.to_string())?;
+    let classifier = engines.classifier(&config.screening).map_err(|e| e.to_string())?;
     let (events, mut heard) = mpsc::unbounded_channel();
     let listener = Listener::start(engines, events).map_err(|e| e.to_string())?;
     std::thread::Builder::new()
@@ -164,12 +165,18 @@ impl Desk {
                     self.calls.insert(begin.call, dossier);
                 }
                 Work::Heard(ListeningEvent::Heard(heard)) => self.read(heard),
-                Work::Heard(ListeningEvent::Lost { call, speaker, reason }) => {
+                Work::Heard(ListeningEvent::Missed { call, start_ms, end_ms }) => {
                     if let Some(dossier) = self.calls.get_mut(&call) {
-                        warn!(call, ?speaker, reason, "part of a call was not heard");
+                        dossier.conversation.miss(start_ms, end_ms);
+                    }
+                }
+                // The callee's side is a bonus; without the caller's a call is not screened.
+                Work::Heard(ListeningEvent::Lost { call, speaker: Speaker::Caller, .. }) => {
+                    if let Some(dossier) = self.calls.get_mut(&call) {
                         dossier.conversation.give_up();
                     }
                 }
+                Work::Heard(ListeningEvent::Lost { .. }) => {}
                 Work::Heard(ListeningEvent::Finished { call }) => {
                     if let Some(dossier) = self.calls.remove(&call) {
                         let conclusion = dossier.conversation.conclusion();

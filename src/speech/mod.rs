@@ -1,5 +1,18 @@
 //! Speech: the [`Recogniser`] and [`VoiceActivity`] traits, their native engines, and the pool that schedules them.
 
+pub mod engines;
+pub mod hypothesis;
+#[cfg(feature = "onnx")]
+pub mod moonshine;
+pub mod offline;
+#[cfg(feature = "onnx")]
+pub mod onnx_runtime;
+pub mod pool;
+#[cfg(feature = "onnx")]
+pub mod silero;
+#[cfg(feature = "whisper")]
+pub mod whisper;
+
 /// Samples a second of everything that listens.
 pub const SAMPLE_RATE: u32 = 16_000;
 /// Samples of one voice-activity frame: 32 ms at 16 kHz.
@@ -32,6 +45,17 @@ pub enum SpeechError {
         /// What the engine said.
         reason: String,
     },
+    /// This program was built without the engine.
+    #[error("speech engine {name} is not part of this program; build it with the feature `{feature}` or set `speech.engine`")]
+    NotBuilt {
+        /// Which engine.
+        name: &'static str,
+        /// The cargo feature it needs.
+        feature: &'static str,
+    },
+    /// The system refused a thread.
+    #[error("speech cannot start: {0}; the limit of threads may be too low")]
+    System(String),
     /// The engine failed on this audio.
     #[error("speech engine {name} failed: {reason}")]
     Engine {

@@ -121,7 +121,7 @@ impl Service {
                 return event;
             }
             assert!(Instant::now() < deadline, "no {name}: {:?}\n{}", self.events(), self.log());
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 }

@@ -50,7 +50,7 @@ fn wait_until_bound(ip: IpAddr, port: u16, transport: &str) {
         if !free {
             return;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
     }
     panic!("sipp does not listen on {port}");
 }

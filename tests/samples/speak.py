@@ -41,7 +41,8 @@ def spoken(speaker: voice.Speaker, script: dict) -> list[tuple[str, str, int, ob
         who = script[side]
         text = line[side]
         samples = speaker.say(line.get("say", text), who["voice"], who["accent"], who["speed"], RATE)
-        samples = voice.faded(voice.to_loudness(voice.trimmed(telephone(samples), RATE), RATE, who["loudness_lufs"]), RATE)
+        samples = voice.trimmed(telephone(samples), RATE)
+        samples = voice.faded(voice.to_loudness(samples, RATE, who["loudness_lufs"]), RATE)
         usual = LEAD_MS if before is None else GOING_ON_MS if side == before else TURN_MS
         lines.append((side, text, line.get("wait_ms", usual), samples))
         before = side

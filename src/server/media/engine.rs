@@ -1,6 +1,6 @@
 //! One media thread: a poll loop over the sockets of its calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -9,10 +9,11 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::leg::{Leg, Received};
-use super::{CallKey, MediaCommand, MediaError, MediaEvent, MediaEventKind, Wake};
+use super::{CallKey, LegCounters, MediaCommand, MediaError, MediaEvent, MediaEventKind, Wake};
 use crate::media::LegId;
-use crate::media::relay::Event;
+use crate::media::relay::{Event, Refused};
 use crate::media::rtp::Packet;
+use crate::media::source::Verdict;
 
 const WAKE: Token = Token(0);
 /// How often prompts are looked after while one plays.
@@ -21,7 +22,7 @@ const TICK: Duration = Duration::from_millis(10);
 const SWEEP: Duration = Duration::from_millis(500);
 /// A closed leg's sockets stay bound for so long, reading nothing, so that late packets cannot reach the next call.
 const LINGER: Duration = Duration::from_secs(5);
-/// Largest datagram read.
+/// Largest datagram read; what fills it may have been cut short and is dropped.
 const DATAGRAM: usize = 2048;
 /// Datagrams read from one socket before the others get their turn.
 const TURN: usize = 32;
@@ -58,17 +59,16 @@ impl Inbox {
             sockets: HashMap::new(),
             next_token: 1,
             closed: Vec::new(),
-            playing: 0,
+            playing: BTreeSet::new(),
+            ticked: now,
             swept: now,
         };
         Ok((Inbox { orders, wake }, worker))
     }
 
-    pub(super) fn send(&self, order: Order) {
-        // A thread that ended takes no orders; its calls are over.
-        if self.orders.send(order).is_ok() {
-            let _ = self.wake.wake();
-        }
+    /// False when the thread has ended; its calls are over.
+    pub(super) fn send(&self, order: Order) -> bool {
+        self.orders.send(order).is_ok() && self.wake.wake().is_ok()
     }
 }
 
@@ -83,12 +83,23 @@ struct Socket {
 #[derive(Default)]
 struct CallMedia {
     legs: Vec<Leg>,
-    tokens: Vec<Token>,
+    /// Counters of the legs that were closed before the call.
+    over: Vec<(LegId, LegCounters)>,
 }
 
 impl CallMedia {
     fn leg(&mut self, id: LegId) -> Option<&mut Leg> {
         self.legs.iter_mut().find(|leg| leg.id == id)
+    }
+
+    /// Whether both streams between a leg and its peer bear their senders' own numbers.
+    fn is_untouched(&mut self, a: LegId, b: LegId) -> bool {
+        [a, b].into_iter().all(|id| self.leg(id).is_some_and(|leg| leg.relay.is_untouched()))
+    }
+
+    /// Whoever heard this leg hears nobody now.
+    fn part(&mut self, id: LegId) {
+        self.legs.iter_mut().filter(|leg| leg.peer == Some(id)).for_each(|leg| leg.peer = None);
     }
 }
 
@@ -102,7 +113,9 @@ pub(super) struct Worker {
     sockets: HashMap<Token, Socket>,
     next_token: usize,
     closed: Vec<(Instant, Leg)>,
-    playing: usize,
+    /// The legs that a prompt plays into.
+    playing: BTreeSet<(CallKey, LegId)>,
+    ticked: Instant,
     swept: Instant,
 }
 
@@ -112,7 +125,7 @@ impl Worker {
         let mut events = Events::with_capacity(1024);
         let mut buffer = [0; DATAGRAM];
         loop {
-            let patience = if self.playing > 0 { TICK } else { SWEEP };
+            let patience = if self.playing.is_empty() { SWEEP } else { TICK };
             if self.poll.poll(&mut events, Some(patience)).is_err() {
                 // Interrupted by a signal.
                 continue;
@@ -138,26 +151,27 @@ impl Worker {
         let now = Instant::now();
         let mut leg = Leg::new(leg, mio::net::UdpSocket::from_std(rtp), mio::net::UdpSocket::from_std(rtcp), now);
         let (rtp_token, rtcp_token) = (Token(self.next_token), Token(self.next_token + 1));
+        leg.tokens = [rtp_token, rtcp_token];
         self.next_token += 2;
         let registry = self.poll.registry();
         let registered = registry
             .register(&mut leg.rtp, rtp_token, Interest::READABLE)
             .and_then(|()| registry.register(&mut leg.rtcp, rtcp_token, Interest::READABLE));
         if registered.is_err() {
+            // Only memory can be short here; the leg stays silent and is told so by its silence.
             return;
         }
         self.sockets.insert(rtp_token, Socket { call, leg: leg.id, control: false });
         self.sockets.insert(rtcp_token, Socket { call, leg: leg.id, control: true });
-        let media = self.calls.entry(call).or_default();
-        media.tokens.extend([rtp_token, rtcp_token]);
-        media.legs.push(leg);
+        self.close_leg(call, leg.id, now);
+        self.calls.entry(call).or_default().legs.push(leg);
     }
 
     fn carry_out(&mut self, call: CallKey, command: MediaCommand) {
         let now = Instant::now();
         let Some(media) = self.calls.get_mut(&call) else {
             if let MediaCommand::Play { leg, prompt, .. } = command {
-                self.tell(call, MediaEventKind::PromptRefused { leg, id: prompt.id });
+                self.tell(call, MediaEventKind::PromptRefused { leg, id: prompt.id, reason: Refused::NoSuchLeg });
             }
             return;
         };
@@ -172,9 +186,11 @@ impl Worker {
                 leg.media = Some(negotiated.clone());
                 (leg.last_packet, leg.told_silent) = (now, false);
                 let peer = leg.peer;
+                let id = leg.id;
                 if let Some(peer) = peer.and_then(|id| media.leg(id)) {
                     peer.relay.sender_negotiated(negotiated);
                 }
+                self.after_relay(call, id, now);
             }
             MediaCommand::Bridge { a, b } => bridge(media, a, b),
             MediaCommand::Tap { leg, sink } => {
@@ -184,9 +200,12 @@ impl Worker {
             }
             MediaCommand::Play { leg, prompt, duck_db } => {
                 let id = prompt.id;
-                let plays = media.leg(leg).is_some_and(|leg| leg.relay.play(prompt, duck_db, now));
-                if !plays {
-                    self.tell(call, MediaEventKind::PromptRefused { leg, id });
+                let refused = Err(Refused::NoSuchLeg);
+                match media.leg(leg).map_or(refused, |leg| leg.relay.play(prompt, duck_db, now)) {
+                    Ok(()) => {
+                        self.playing.insert((call, leg));
+                    }
+                    Err(reason) => self.tell(call, MediaEventKind::PromptRefused { leg, id, reason }),
                 }
                 self.after_relay(call, leg, now);
             }
@@ -196,37 +215,45 @@ impl Worker {
                 }
                 self.after_relay(call, leg, now);
             }
-            MediaCommand::CloseLeg { leg } => {
-                if let Some(at) = media.legs.iter().position(|l| l.id == leg) {
-                    let leg = media.legs.remove(at);
-                    self.retire(leg, now);
-                }
-            }
+            MediaCommand::CloseLeg { leg } => self.close_leg(call, leg, now),
             MediaCommand::Close => self.close(call, now),
         }
-        self.playing = self.calls.values().flat_map(|c| &c.legs).filter(|l| l.relay.is_playing()).count();
     }
 
     fn close(&mut self, call: CallKey, now: Instant) {
-        let Some(media) = self.calls.remove(&call) else { return };
-        let legs = media.legs.iter().map(|l| (l.id, l.counters)).collect();
-        for token in media.tokens {
-            self.sockets.remove(&token);
+        while let Some(leg) = self.calls.get(&call).and_then(|media| media.legs.first()).map(|leg| leg.id) {
+            self.close_leg(call, leg, now);
         }
-        for mut leg in media.legs {
-            leg.relay.stop();
-            for event in leg.relay.events() {
-                self.tell_at(call, now, told(leg.id, event));
-            }
-            self.retire(leg, now);
+        if let Some(media) = self.calls.remove(&call) {
+            self.tell(call, MediaEventKind::Closed { legs: media.over });
         }
-        self.tell(call, MediaEventKind::Closed { legs });
+    }
+
+    fn close_leg(&mut self, call: CallKey, id: LegId, now: Instant) {
+        let Some(media) = self.calls.get_mut(&call) else { return };
+        let Some(at) = media.legs.iter().position(|leg| leg.id == id) else { return };
+        let mut leg = media.legs.remove(at);
+        media.part(id);
+        media.over.push((id, leg.counters));
+        self.playing.remove(&(call, id));
+        leg.relay.cut();
+        for event in leg.relay.events() {
+            self.tell_at(call, now, told(id, event));
+        }
+        if leg.counters.tap_lost > leg.tap_lost_told {
+            let packets = leg.counters.tap_lost - leg.tap_lost_told;
+            self.tell_at(call, now, MediaEventKind::TapLost { leg: id, packets });
+        }
+        self.retire(leg, now);
     }
 
     fn retire(&mut self, mut leg: Leg, now: Instant) {
         let registry: &Registry = self.poll.registry();
         let _ = registry.deregister(&mut leg.rtp);
         let _ = registry.deregister(&mut leg.rtcp);
+        for token in leg.tokens {
+            self.sockets.remove(&token);
+        }
         leg.tap = None;
         self.closed.push((now, leg));
     }
@@ -238,7 +265,7 @@ impl Worker {
         for _ in 0..TURN {
             let now = Instant::now();
             let more = match socket.control {
-                true => self.take_control(socket, buffer),
+                true => self.take_control(socket, buffer, now),
                 false => self.take_packet(socket, buffer, now),
             };
             if !more {
@@ -263,7 +290,7 @@ impl Worker {
             Ok(received) => received,
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         };
-        let Ok(packet) = Packet::parse(&buffer[..length]) else {
+        let Some(packet) = Packet::parse(&buffer[..length]).ok().filter(|_| length < DATAGRAM) else {
             leg.counters.malformed += 1;
             return true;
         };
@@ -289,21 +316,23 @@ impl Worker {
         true
     }
 
-    /// Relays one RTCP datagram while streams are relayed; its reports name SSRCs that stay the same.
-    fn take_control(&mut self, socket: Socket, buffer: &mut [u8]) -> bool {
+    /// Relays one RTCP datagram. Its reports name sequence numbers, timestamps and SSRCs: they go on only while both
+    /// streams bear their senders' own.
+    fn take_control(&mut self, socket: Socket, buffer: &mut [u8], now: Instant) -> bool {
         let Some(media) = self.calls.get_mut(&socket.call) else { return false };
         let Some(leg) = media.leg(socket.leg) else { return false };
         let (length, from) = match leg.rtcp.recv_from(buffer) {
             Ok(received) => received,
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         };
-        let valid = length >= 8 && buffer[0] >> 6 == 2 && (192..=223).contains(&buffer[1]);
-        if !valid || leg.control_source.judge(from) == crate::media::source::Verdict::Stranger {
+        let valid = (8..DATAGRAM).contains(&length) && buffer[0] >> 6 == 2 && (192..=223).contains(&buffer[1]);
+        if !valid || leg.control_source.judge(from, None, now) == Verdict::Stranger {
             leg.counters.strangers += u64::from(valid);
             leg.counters.malformed += u64::from(!valid);
             return true;
         }
         if let Some(peer) = leg.peer
+            && media.is_untouched(socket.leg, peer)
             && let Some(peer) = media.leg(peer)
             && let Some(to) = peer.control_source.destination()
         {
@@ -315,13 +344,17 @@ impl Worker {
     /// Tells what the stream towards a leg went through.
     fn after_relay(&mut self, call: CallKey, leg: LegId, now: Instant) {
         let Some(state) = self.calls.get_mut(&call).and_then(|c| c.leg(leg)) else { return };
+        if !state.relay.is_playing() {
+            self.playing.remove(&(call, leg));
+        }
         for event in state.relay.events() {
             self.tell_at(call, now, told(leg, event));
         }
     }
 
     fn tick(&mut self, now: Instant) {
-        if self.playing > 0 {
+        if !self.playing.is_empty() && now.duration_since(self.ticked) >= TICK {
+            self.ticked = now;
             self.play(now);
         }
         if now.duration_since(self.swept) < SWEEP {
@@ -330,39 +363,36 @@ impl Worker {
         self.swept = now;
         self.closed.retain(|(at, _)| now.duration_since(*at) < LINGER);
         let silent_after = self.silent_after;
-        let mut silent = Vec::new();
+        let mut happened = Vec::new();
         for (call, media) in &mut self.calls {
             for leg in &mut media.legs {
                 let owes = leg.media.as_ref().is_some_and(|m| m.sends) && leg.peer.is_some();
                 if owes && !leg.told_silent && now.duration_since(leg.last_packet) >= silent_after {
                     leg.told_silent = true;
-                    silent.push((*call, leg.id));
+                    happened.push((*call, MediaEventKind::Silent { leg: leg.id }));
+                }
+                let packets = leg.counters.tap_lost - leg.tap_lost_told;
+                if packets > 0 {
+                    leg.tap_lost_told = leg.counters.tap_lost;
+                    happened.push((*call, MediaEventKind::TapLost { leg: leg.id, packets }));
                 }
             }
         }
-        for (call, leg) in silent {
-            self.tell(call, MediaEventKind::Silent { leg });
+        for (call, kind) in happened {
+            self.tell_at(call, now, kind);
         }
     }
 
     fn play(&mut self, now: Instant) {
-        let mut happened = Vec::new();
-        let mut playing = 0;
-        for (call, media) in &mut self.calls {
-            for leg in &mut media.legs {
-                if !leg.relay.is_playing() {
-                    continue;
-                }
-                if let Some(bytes) = leg.relay.tick(now, || (rand::random(), rand::random(), rand::random())) {
-                    leg.send(&bytes);
-                }
-                happened.extend(leg.relay.events().into_iter().map(|event| (*call, told(leg.id, event))));
-                playing += usize::from(leg.relay.is_playing());
+        for (call, id) in self.playing.clone() {
+            let Some(leg) = self.calls.get_mut(&call).and_then(|c| c.leg(id)) else { continue };
+            // Without an address nothing can be heard yet: the prompt waits.
+            if leg.source.destination().is_some()
+                && let Some(bytes) = leg.relay.tick(now, || (rand::random(), rand::random(), rand::random()))
+            {
+                leg.send(&bytes);
             }
-        }
-        self.playing = playing;
-        for (call, kind) in happened {
-            self.tell_at(call, now, kind);
+            self.after_relay(call, id, now);
         }
     }
 
@@ -379,6 +409,9 @@ impl Worker {
 fn bridge(media: &mut CallMedia, a: LegId, b: LegId) {
     let negotiated = |media: &mut CallMedia, id| media.leg(id).and_then(|l| l.media.clone());
     let (of_a, of_b) = (negotiated(media, a), negotiated(media, b));
+    // Whoever was heard by one of them before would now speak into the same stream.
+    media.part(a);
+    media.part(b);
     for (id, peer, peers_media) in [(a, b, of_b), (b, a, of_a)] {
         let Some(leg) = media.leg(id) else { continue };
         leg.peer = Some(peer);

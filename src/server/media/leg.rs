@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use mio::Token;
 use mio::net::UdpSocket;
 
 use super::LegCounters;
 use crate::media::dtmf::{KeyPress, KeyReader};
 use crate::media::relay::Relay;
 use crate::media::rtp::Packet;
-use crate::media::source::{SourceLock, Verdict};
+use crate::media::source::{SourceLock, StreamId, Verdict};
 use crate::media::{Codec, LegId, LegMedia, TapPacket};
 
 /// A leg.
@@ -18,6 +19,7 @@ pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
+    pub(super) tokens: [Token; 2],
     pub(super) peer: Option<LegId>,
     pub(super) source: SourceLock,
     pub(super) control_source: SourceLock,
@@ -27,6 +29,8 @@ pub(super) struct Leg {
     pub(super) tap: Option<rtrb::Producer<TapPacket>>,
     pub(super) keys: KeyReader,
     pub(super) counters: LegCounters,
+    /// How many of the tap's losses were told.
+    pub(super) tap_lost_told: u64,
     /// When its last packet came, or since when one is owed.
     pub(super) last_packet: Instant,
     pub(super) told_silent: bool,
@@ -46,6 +50,7 @@ impl Leg {
             id,
             rtp,
             rtcp,
+            tokens: [Token(usize::MAX); 2],
             peer: None,
             source: SourceLock::default(),
             control_source: SourceLock::default(),
@@ -54,6 +59,7 @@ impl Leg {
             tap: None,
             keys: KeyReader::default(),
             counters: LegCounters::default(),
+            tap_lost_told: 0,
             last_packet: now,
             told_silent: false,
         }
@@ -61,12 +67,14 @@ impl Leg {
 
     /// Judges a datagram's source and reads its key. `None` for what is dropped.
     pub(super) fn receive(&mut self, packet: &Packet, from: SocketAddr, now: Instant) -> Option<Received> {
-        let verdict = self.source.judge(from);
+        let stream = StreamId { ssrc: packet.ssrc(), sequence: packet.sequence() };
+        let verdict = self.source.judge(from, Some(stream), now);
         if verdict == Verdict::Stranger {
             self.counters.strangers += 1;
             return None;
         }
         self.counters.received += 1;
+        self.counters.moved += u64::from(verdict == Verdict::Moved);
         (self.last_packet, self.told_silent) = (now, false);
         let event = self.media.as_ref().and_then(|m| m.telephone_event) == Some(packet.payload_type());
         let key = event.then(|| self.keys.push(packet.timestamp(), packet.payload())).flatten();

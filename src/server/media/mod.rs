@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::media::prompt::Prompt;
+use crate::media::relay::Refused;
 use crate::media::{LegId, LegMedia, TapPacket};
 
 mod engine;
@@ -73,7 +74,7 @@ pub enum MediaCommand {
         /// How much quieter the other side becomes meanwhile, in dB.
         duck_db: f32,
     },
-    /// Stop the prompt that plays into this leg.
+    /// Fade out the prompt that plays into this leg.
     StopPrompt {
         /// Which leg.
         leg: LegId,
@@ -135,15 +136,24 @@ pub enum MediaEventKind {
         leg: LegId,
         /// The prompt.
         id: u64,
+        /// Why.
+        reason: Refused,
     },
     /// No packet for [`MediaSettings::silent_after`] from a leg that should send.
     Silent {
         /// Which leg.
         leg: LegId,
     },
+    /// The tap had no room for some packets: whoever reads it does not keep up. Told at most twice a second.
+    TapLost {
+        /// Whose packets.
+        leg: LegId,
+        /// How many since this was last told.
+        packets: u64,
+    },
     /// The call's sockets are closed.
     Closed {
-        /// Counters of each leg.
+        /// Counters of each leg, in the order the legs were closed.
         legs: Vec<(LegId, LegCounters)>,
     },
 }
@@ -157,7 +167,9 @@ pub struct LegCounters {
     pub sent: u64,
     /// Packets from somebody else, dropped.
     pub strangers: u64,
-    /// Datagrams that were not RTP, dropped.
+    /// Times the peer's NAT gave it another address in the middle of its stream.
+    pub moved: u64,
+    /// Datagrams that were not RTP or not RTCP, or too long, dropped.
     pub malformed: u64,
     /// Packets the tap had no room for.
     pub tap_lost: u64,
@@ -176,6 +188,14 @@ pub enum MediaError {
         first: u16,
         /// Last of the range.
         last: u16,
+    },
+    /// An address is not ours to use.
+    #[error("cannot bind media ports on {address}: {reason}; check `media.bind`")]
+    Bind {
+        /// The address.
+        address: IpAddr,
+        /// What the system said.
+        reason: std::io::Error,
     },
     /// The engine's thread is gone.
     #[error("the media engine has stopped")]
@@ -220,7 +240,9 @@ impl MediaEngine {
 
 impl Drop for MediaEngine {
     fn drop(&mut self) {
-        self.handle.0.workers.iter().for_each(|worker| worker.send(Order::Stop));
+        for worker in &self.handle.0.workers {
+            worker.send(Order::Stop);
+        }
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -242,8 +264,8 @@ impl MediaHandle {
     pub fn open_leg(&self, call: CallKey, leg: LegId, bind: IpAddr) -> Result<LocalPorts, MediaError> {
         let (rtp, rtcp) = self.0.ports.lock().bind_pair(bind)?;
         let local = LocalPorts { rtp: rtp.local_addr()?, rtcp: rtcp.local_addr()? };
-        self.worker(call).send(Order::Open { call, leg, rtp, rtcp });
-        Ok(local)
+        let taken = self.worker(call).send(Order::Open { call, leg, rtp, rtcp });
+        taken.then_some(local).ok_or(MediaError::Stopped)
     }
 
     /// Gives an order; orders of one call are carried out in the order given.

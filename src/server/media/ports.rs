@@ -1,6 +1,7 @@
 //! Pairs of UDP ports from a range, each used as late as possible after it was last used, so that packets of a call that
 //! is over do not reach the next.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -33,8 +34,13 @@ impl Ports {
                 _ => self.first,
             };
             let Some(upper) = port.checked_add(1) else { continue };
-            if let (Ok(rtp), Ok(rtcp)) = (bind(ip, port), bind(ip, upper)) {
-                return Ok((rtp, rtcp));
+            match bind(ip, port).and_then(|rtp| Ok((rtp, bind(ip, upper)?))) {
+                Ok(pair) => return Ok(pair),
+                Err(taken) if matches!(taken.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) => {}
+                Err(reason) if reason.kind() == ErrorKind::AddrNotAvailable => {
+                    return Err(MediaError::Bind { address: ip, reason });
+                }
+                Err(reason) => return Err(MediaError::System(reason)),
             }
         }
         Err(MediaError::NoPort { first: self.first, last: self.last })

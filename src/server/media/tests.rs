@@ -106,11 +106,13 @@ fn taps_get_copies_and_lose_what_does_not_fit() {
         bench.caller.send_to(&packet(n), bench.at_a).unwrap();
         assert_eq!(heard(&bench.callee), packet(n), "forwarded whatever the tap does");
     }
-    assert_eq!((tap.pop().unwrap().sequence, tap.pop().unwrap().sequence), (0, 1));
     bench.media.send(CALL, MediaCommand::Close);
+    let lost = next(&mut bench.events, |e| matches!(e, MediaEventKind::TapLost { .. }));
+    assert!(matches!(lost.kind, MediaEventKind::TapLost { leg: A, .. }));
     let closed = next(&mut bench.events, |e| matches!(e, MediaEventKind::Closed { .. }));
     let MediaEventKind::Closed { legs } = closed.kind else { panic!() };
     assert_eq!((legs[0].1.received, legs[0].1.tap_lost, legs[1].1.sent), (4, 2, 4));
+    assert_eq!((tap.pop().unwrap().sequence, tap.pop().unwrap().sequence), (0, 1));
 }
 
 #[test]
@@ -130,5 +132,97 @@ fn ports_of_a_closed_call_are_not_reused_at_once() {
     bench.media.send(CALL, MediaCommand::Close);
     let ip = "127.0.0.1".parse().unwrap();
     let again = bench.media.open_leg(CallKey(4), A, ip).unwrap();
-    assert!(again.rtp.port() != bench.at_a.port() && again.rtp.port() % 2 == 0);
+    assert!(again.rtp.port() != bench.at_a.port() && again.rtp.port().is_multiple_of(2));
+}
+
+#[test]
+fn rtcp_is_relayed_until_numbers_differ_and_ipv6_works() {
+    let (sender, mut events) = unbounded_channel();
+    let settings = MediaSettings { ports: (25_000, 25_999), threads: 1, silent_after: Duration::from_secs(30) };
+    let engine = MediaEngine::start(settings, sender).unwrap();
+    let media = engine.handle();
+    let phone = || {
+        let socket = UdpSocket::bind("[::1]:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    };
+    let (caller, callee, caller_control, callee_control) = (phone(), phone(), phone(), phone());
+    let ip = "::1".parse().unwrap();
+    let (a, b) = (media.open_leg(CALL, A, ip).unwrap(), media.open_leg(CALL, B, ip).unwrap());
+    for (leg, rtp, rtcp) in [(A, &caller, &caller_control), (B, &callee, &callee_control)] {
+        let (rtp, rtcp) = (rtp.local_addr().unwrap(), Some(rtcp.local_addr().unwrap()));
+        media.send(CALL, MediaCommand::Remote { leg, rtp, rtcp, media: negotiated() });
+    }
+    media.send(CALL, MediaCommand::Bridge { a: A, b: B });
+    let report = [0x80, 200, 0, 1, 0, 0, 0, 5];
+    caller_control.send_to(&report, a.rtcp).unwrap();
+    assert_eq!(heard(&callee_control), report);
+    callee_control.send_to(&report, b.rtcp).unwrap();
+    assert_eq!(heard(&caller_control), report);
+    caller.send_to(&packet(1), a.rtp).unwrap();
+    assert_eq!(heard(&callee), packet(1));
+    // A prompt while the caller is silent puts frames of ours into its stream.
+    let prompt = Prompt { id: 4, narrow: vec![9_000; 320].into(), wide: vec![].into() };
+    media.send(CALL, MediaCommand::Play { leg: B, prompt, duck_db: 20.0 });
+    next(&mut events, |e| matches!(e, MediaEventKind::PromptEnded { .. }));
+    caller_control.send_to(&report, a.rtcp).unwrap();
+    caller_control.send_to(b"junk", a.rtcp).unwrap();
+    caller.send_to(&packet(1_000), a.rtp).unwrap();
+    let sequences = [(); 3].map(|()| Packet::parse(&heard(&callee)).unwrap().sequence());
+    assert_eq!(sequences, [2, 3, 4]);
+    // Both sockets were read by now or will be before the next order is carried out.
+    callee_control.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(callee_control.recv(&mut [0; 64]).is_err(), "a report about other numbers");
+}
+
+#[test]
+fn a_prompt_without_a_leg_is_refused_and_a_closed_legs_prompt_ends() {
+    let mut bench = bench();
+    let prompt = |id| Prompt { id, narrow: vec![9_000; 80_000].into(), wide: vec![].into() };
+    bench.media.send(CALL, MediaCommand::Play { leg: LegId(7), prompt: prompt(1), duck_db: 20.0 });
+    let refused = next(&mut bench.events, |e| matches!(e, MediaEventKind::PromptRefused { .. }));
+    assert_eq!(refused.kind, MediaEventKind::PromptRefused { leg: LegId(7), id: 1, reason: Refused::NoSuchLeg });
+    bench.media.send(CALL, MediaCommand::Play { leg: B, prompt: prompt(2), duck_db: 20.0 });
+    next(&mut bench.events, |e| matches!(e, MediaEventKind::PromptHeard { leg: B, id: 2 }));
+    bench.media.send(CALL, MediaCommand::CloseLeg { leg: B });
+    next(&mut bench.events, |e| matches!(e, MediaEventKind::PromptEnded { leg: B, id: 2 }));
+    bench.media.send(CALL, MediaCommand::Close);
+    let closed = next(&mut bench.events, |e| matches!(e, MediaEventKind::Closed { .. }));
+    let MediaEventKind::Closed { legs } = closed.kind else { panic!() };
+    assert_eq!(legs.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [B, A], "the leg closed first is counted too");
+}
+
+#[test]
+fn another_branch_takes_over_and_the_first_is_not_heard_any_more() {
+    let bench = bench();
+    let (other, ip) = (phone(), "127.0.0.1".parse().unwrap());
+    let at_other = bench.media.open_leg(CALL, LegId(2), ip).unwrap().rtp;
+    let rtp = other.local_addr().unwrap();
+    bench.media.send(CALL, MediaCommand::Remote { leg: LegId(2), rtp, rtcp: None, media: negotiated() });
+    bench.callee.send_to(&packet(1), bench.at_b).unwrap();
+    assert_eq!(heard(&bench.caller), packet(1));
+    bench.media.send(CALL, MediaCommand::Bridge { a: A, b: LegId(2) });
+    // Orders come after packets that are already there: the caller's own packet shows that the bridge is made.
+    let mut sequence = 100;
+    let mut buffer = [0; 2048];
+    other.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    while other.recv(&mut buffer).is_err() {
+        bench.caller.send_to(&packet(sequence), bench.at_a).unwrap();
+        sequence += 1;
+    }
+    bench.callee.send_to(&packet(2), bench.at_b).unwrap();
+    other.send_to(&packet(50), at_other).unwrap();
+    assert_eq!(heard(&bench.caller), packet(50), "only the branch that answered");
+}
+
+#[test]
+fn an_address_that_is_not_ours_and_a_full_range_are_told_apart() {
+    let (sender, _events) = unbounded_channel();
+    let settings = MediaSettings { ports: (26_000, 26_003), threads: 1, silent_after: Duration::from_secs(30) };
+    let engine = MediaEngine::start(settings, sender).unwrap();
+    let open = |ip: &str| engine.handle().open_leg(CALL, A, ip.parse().unwrap());
+    assert!(matches!(open("192.0.2.77"), Err(MediaError::Bind { .. })));
+    let engine_ports: Vec<u16> = [open("127.0.0.1"), open("127.0.0.1")].map(|p| p.unwrap().rtp.port()).into();
+    assert!(engine_ports.iter().all(|p| p % 2 == 0));
+    assert!(matches!(open("127.0.0.1"), Err(MediaError::NoPort { .. })));
 }
