@@ -60,7 +60,20 @@ pub struct OnnxClassifier {
 impl OnnxClassifier {
     /// Loads the model from a folder holding `model.onnx`, `tokenizer.json` and `classifier.toml`.
     pub fn load(dir: &Path, environment: &Environment) -> Result<Self, ClassifierError> {
-        Self::open(dir, environment).map_err(|reason| ClassifierError::Model { path: dir.display().to_string(), reason })
+        let open = || {
+            let file = |name| read(&dir.join(name));
+            Self::open(&file("classifier.toml")?, &file("model.onnx")?, &file("tokenizer.json")?, environment)
+        };
+        open().map_err(|reason| ClassifierError::Model { path: dir.display().to_string(), reason })
+    }
+
+    /// The model that is part of the program, from `models/classifier`.
+    pub fn built_in(environment: &Environment) -> Result<Self, ClassifierError> {
+        let card = include_bytes!("../../models/classifier/classifier.toml");
+        let model = include_bytes!("../../models/classifier/model.onnx");
+        let tokenizer = include_bytes!("../../models/classifier/tokenizer.json");
+        Self::open(card, model, tokenizer, environment)
+            .map_err(|reason| ClassifierError::Model { path: "built-in".into(), reason })
     }
 
     /// The model's version, for logs and figures.
@@ -68,20 +81,18 @@ impl OnnxClassifier {
         &self.card.version
     }
 
-    fn open(dir: &Path, environment: &Environment) -> Result<Self, String> {
-        let card = read_card(&dir.join("classifier.toml"))?;
-        let model = read(&dir.join("model.onnx"))?;
-        let digest: String = Sha256::digest(&model).iter().map(|b| format!("{b:02x}")).collect();
+    fn open(card: &[u8], model: &[u8], tokenizer: &[u8], environment: &Environment) -> Result<Self, String> {
+        let card = read_card(card)?;
+        let digest: String = Sha256::digest(model).iter().map(|b| format!("{b:02x}")).collect();
         if digest != card.model_sha256 {
             return Err("model.onnx is not the one that classifier.toml describes".into());
         }
         let session = Session::builder(environment)
             .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level3)?))
             .and_then(|builder| Ok(builder.with_intra_threads(1)?))
-            .and_then(|mut builder| builder.commit_from_memory(&model))
+            .and_then(|mut builder| builder.commit_from_memory(model))
             .map_err(|error| format!("model.onnx: {error}"))?;
-        let tokenizer = read_tokenizer(&dir.join("tokenizer.json"))?;
-        Ok(Self { session, tokenizer, card })
+        Ok(Self { session, tokenizer: read_tokenizer(tokenizer)?, card })
     }
 
     fn judge(&mut self, segments: &Segments) -> Result<StageScores, String> {
@@ -134,9 +145,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn read_card(path: &Path) -> Result<Card, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let card: Card = toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+fn read_card(bytes: &[u8]) -> Result<Card, String> {
+    let card: Card = toml::from_slice(bytes).map_err(|error| format!("classifier.toml: {error}"))?;
     if card.normaliser != NORMALISER_VERSION {
         return Err(format!(
             "the model reads text normalised by rules version {}, this program has {NORMALISER_VERSION}",
@@ -149,8 +159,8 @@ fn read_card(path: &Path) -> Result<Card, String> {
     Ok(card)
 }
 
-fn read_tokenizer(path: &Path) -> Result<Tokenizer, String> {
-    let mut tokenizer = Tokenizer::from_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+fn read_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| format!("tokenizer.json: {error}"))?;
     let truncation = TruncationParams {
         max_length: MAX_TOKENS,
         strategy: TruncationStrategy::LongestFirst,

@@ -18,6 +18,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let (to_stdout, file) = (config.events.stdout, config.events.file.clone());
+    for note in config.notes() {
+        warn!("{note}");
+    }
     let service = Service::start(config).await?;
     if to_stdout {
         tokio::spawn(write_events(service.events(), tokio::io::stdout()));

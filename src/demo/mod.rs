@@ -66,9 +66,9 @@ impl Demo {
         service.ready().await?;
         let mut events = service.events();
         let line = service.sip_address().ok_or(ServerError::NoSipSocket)?;
-        let call = tokio::spawn(place_call(self, callee, line));
-        let mut ended = false;
-        let outcome = loop {
+        let mut call = tokio::spawn(place_call(self, callee, line));
+        let (mut outcome, mut ended) = (None, false);
+        while outcome.is_none() || !ended {
             tokio::select! {
                 event = events.recv() => match event {
                     Ok(event) => {
@@ -76,18 +76,18 @@ impl Demo {
                         show(&event);
                     }
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => break Ok(()),
+                    Err(broadcast::error::RecvError::Closed) => break,
                 },
-                () = tokio::time::sleep(Duration::from_millis(50)), if call.is_finished() && ended => break Ok(()),
-                () = tokio::time::sleep(Duration::from_secs(30)), if call.is_finished() && !ended => break Ok(()),
+                done = &mut call, if outcome.is_none() => {
+                    let done = done.unwrap_or(Err(PhoneError::Stopped.into()));
+                    // A call that never was has no end to wait for.
+                    ended |= done.is_err();
+                    outcome = Some(done);
+                }
             }
-            if call.is_finished() && ended {
-                break Ok::<(), DemoError>(());
-            }
-        };
+        }
         service.stop().await;
-        outcome?;
-        call.await.unwrap_or(Err(DemoError::Phone(PhoneError::Stopped)))
+        outcome.unwrap_or(Err(PhoneError::Stopped.into()))
     }
 }
 

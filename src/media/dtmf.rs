@@ -71,7 +71,7 @@ mod tests {
         let end = 0x80;
         let packets = [(100, 10, 0), (100, 10, 0), (100, 10, end), (100, 10, end), (900, 7, end), (1700, 7, 0)];
         assert_eq!(read(&packets), ['*', '7', '7']);
-        assert_eq!(read(&[(5, 200, 0)]), []);
+        assert_eq!(read(&[(5, 200, 0)]), Vec::<char>::new());
         assert_eq!(KeyReader::default().push(5, &[1]), None);
     }
 

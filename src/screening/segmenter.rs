@@ -53,6 +53,8 @@ struct Open {
     probabilities: Vec<f32>,
     speech_ms: u64,
     silent_ms: u64,
+    /// It goes on from a cut: however short, it is the end of a sentence and no click.
+    goes_on: bool,
 }
 
 impl Segmenter {
@@ -108,6 +110,7 @@ impl Segmenter {
             probabilities: vec![0.0; kept],
             speech_ms: 0,
             silent_ms: 0,
+            goes_on: false,
         };
         open.add(frame, probability);
         self.open = Some(open);
@@ -125,7 +128,7 @@ impl Segmenter {
         let start_ms = open.start_ms + at as u64 * FRAME_MS;
         let speech = probabilities.iter().filter(|p| **p >= GO_ON).count() as u64 * FRAME_MS;
         open.silent_ms = 0;
-        self.open = Some(Open { start_ms, samples, probabilities, speech_ms: speech, silent_ms: 0 });
+        self.open = Some(Open { start_ms, samples, probabilities, speech_ms: speech, silent_ms: 0, goes_on: true });
         open.finish()
     }
 }
@@ -149,8 +152,9 @@ impl Open {
 
     fn finish(self) -> Option<Segment> {
         let end_ms = self.start_ms + self.length_ms() - self.silent_ms;
+        let shortest = if self.goes_on { FRAME_MS } else { SHORTEST_MS };
         let Open { start_ms, samples, .. } = self;
-        (self.speech_ms >= SHORTEST_MS).then_some(Segment { start_ms, end_ms, samples })
+        (self.speech_ms >= shortest).then_some(Segment { start_ms, end_ms, samples })
     }
 }
 

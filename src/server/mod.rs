@@ -22,13 +22,14 @@ use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::endpoint::{EndpointInnerRef, EndpointOption};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::{Config, ListenAddr};
 use crate::events::CallEvent;
-use crate::reputation::ReputationStore;
+use crate::reputation::{ReputationStore, StoreError};
 use crate::sip::dialog;
 use crate::sip::rsip::{Request, Response, Transport};
+use crate::store::absent::Absent;
 use crate::store::{Recorder, Store};
 
 pub mod call_task;
@@ -172,8 +173,7 @@ impl Service {
         let inner = endpoint.inner.clone();
         let (media_events, media_receiver) = mpsc::unbounded_channel();
         let engine = MediaEngine::start(config.media.settings(), media_events)?;
-        let store = Store::open(&config.database).await?;
-        let store: Arc<dyn ReputationStore> = Arc::new(store);
+        let store = open_store(&config).await?;
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let passwords = config.users.iter().map(|u| (u.name.clone(), u.password.clone())).collect();
         let realm = config.sip.domain.clone().unwrap_or_else(|| "callward".to_string());
@@ -258,6 +258,19 @@ impl Service {
         let engine = self.engine.lock().take();
         // Joining the media threads blocks for a tick.
         let _ = tokio::task::spawn_blocking(move || drop(engine)).await;
+    }
+}
+
+/// A database that cannot be opened costs what is known of numbers, never a call; only an address that can never
+/// be right is the owner's to mend before the service runs.
+async fn open_store(config: &Config) -> Result<Arc<dyn ReputationStore>, ServerError> {
+    match Store::open(&config.database).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(wrong @ StoreError::Url { .. }) => Err(wrong.into()),
+        Err(reason) => {
+            error!(%reason, "numbers are neither looked up nor recorded until the service is restarted");
+            Ok(Arc::new(Absent(reason)))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls as SIPp sees them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::service::{Service, free_port};
 use crate::sipp::Scenario;
