@@ -70,6 +70,11 @@ fn check_sip(sip: &Sip, found: &mut Problems) {
         "sip.listen",
         "is empty, so no call could come; name a socket, or remove the key",
     );
+    found.unless(
+        !sip.digest.is_empty(),
+        "sip.digest",
+        "is empty, so no phone could register; name \"md5\" or \"sha-256\", or remove the key",
+    );
     // Port 0 is a different one each time.
     let fixed = sip.listen.iter().filter(|socket| socket.address.port() != 0);
     found.unless(first_repeated(fixed).is_none(), "sip.listen", "names a socket twice; name it once");

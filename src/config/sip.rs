@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ValueError;
+use crate::sip::digest::HashAlgorithm;
 use crate::sip::rsip::Transport;
 
 /// Signalling.
@@ -20,6 +21,9 @@ pub struct Sip {
     pub advertise: Option<IpAddr>,
     /// Our domain: the realm that phones authenticate in, and the host of From towards them.
     pub domain: Option<String>,
+    /// Hash algorithms that phones may authenticate with, the preferred first. Add `sha-256` when all of yours know it:
+    /// older phones give up on a challenge with an algorithm they do not know.
+    pub digest: Vec<HashAlgorithm>,
     /// What we call ourselves in the User-Agent and Server headers.
     pub user_agent: String,
     /// Addresses and networks whose P-Asserted-Identity is believed (RFC 3325): the provider's, never the whole world.
@@ -35,6 +39,7 @@ impl Default for Sip {
             listen: vec![listen(ListenTransport::Udp), listen(ListenTransport::Tcp)],
             advertise: None,
             domain: None,
+            digest: vec![HashAlgorithm::Md5],
             user_agent: concat!("callward/", env!("CARGO_PKG_VERSION")).to_string(),
             trusted: Vec::new(),
             session_timer: SessionTimer::default(),

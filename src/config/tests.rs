@@ -133,7 +133,7 @@ fn everything_wrong_with_the_values_is_told_at_once() {
 fn unknown_keys_are_refused_with_a_suggestion() {
     insta::assert_snapshot!(error("[sip]\nlissten = []\n"), @r#"callward.toml:2:1: `sip.lissten` is no key of this section; did you mean `listen`?"#);
     insta::assert_snapshot!(error("[scremming]\n"), @r#"callward.toml:1:2: `scremming` is no key of this section; did you mean `screening`?"#);
-    insta::assert_snapshot!(error("[sip]\nx = 1\n"), @r#"callward.toml:2:1: `sip.x` is no key of this section; it may hold `listen`, `advertise`, `domain`, `user_agent`, `trusted`, `session_timer`"#);
+    insta::assert_snapshot!(error("[sip]\nx = 1\n"), @r#"callward.toml:2:1: `sip.x` is no key of this section; it may hold `listen`, `advertise`, `domain`, `digest`, `user_agent`, `trusted`, `session_timer`"#);
     insta::assert_snapshot!(error("[[lines]]\nnumber = \"1\"\n[[lines]]\nring_timeout = 3\n"), @r#"callward.toml:4:1: `lines[1].ring_timeout` is no key of this section; did you mean `ring_timeout_s`?"#);
     insta::assert_snapshot!(error("[speech]\nengine = \"wisper\"\n"), @r#"callward.toml:2:1: `speech.engine` cannot be "wisper"; did you mean "whisper"?"#);
     insta::assert_snapshot!(error("[speech]\nengine = \"none\"\n"), @r#"callward.toml:2:1: `speech.engine` cannot be "none"; write one of `moonshine`, `whisper`"#);

@@ -28,6 +28,7 @@ use crate::config::{Config, ListenAddr};
 use crate::events::CallEvent;
 use crate::reputation::{ReputationStore, StoreError};
 use crate::sip::dialog;
+use crate::sip::digest::Authenticator;
 use crate::sip::rsip::{Request, Response, Transport};
 use crate::store::absent::Absent;
 use crate::store::{Recorder, Store};
@@ -180,7 +181,7 @@ impl Service {
         let context = Arc::new(Context {
             transports: Transports::new(inner.clone(), config.sip.advertise, stop.clone()),
             endpoint: inner,
-            phones: Phones::new(realm, passwords, rand::random()),
+            phones: Phones::new(Authenticator::new(realm, config.sip.digest.clone(), rand::random()), passwords),
             registry: Registry::default(),
             media: engine.handle(),
             understanding: Understanding::start(&config),

@@ -21,9 +21,9 @@ pub struct Phones {
 }
 
 impl Phones {
-    /// `passwords` are user names and their passwords; `secret` is random.
-    pub fn new(realm: String, passwords: Vec<(String, String)>, secret: [u8; 32]) -> Phones {
-        let state = Mutex::new((Authenticator::new(realm, secret), Registrar::default()));
+    /// `passwords` are user names and their passwords.
+    pub fn new(authenticator: Authenticator, passwords: Vec<(String, String)>) -> Phones {
+        let state = Mutex::new((authenticator, Registrar::default()));
         Phones { passwords, state, started: Instant::now() }
     }
 
@@ -43,7 +43,8 @@ impl Phones {
             Credentials::Valid { user } => user,
             Credentials::Challenge { stale } => {
                 let challenges = state.0.challenge(now_s, stale);
-                return respond(transaction, 401, challenges.map(|c| Header::WwwAuthenticate(c.into())).to_vec());
+                let challenges = challenges.into_iter().map(|c| Header::WwwAuthenticate(c.into()));
+                return respond(transaction, 401, challenges.collect());
             }
             Credentials::Malformed => return respond(transaction, 400, vec![]),
             Credentials::Wrong => return respond(transaction, 403, vec![]),

@@ -6,13 +6,42 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use digest_auth::{AuthContext, AuthorizationHeader, HttpMethod};
+use digest_auth::{AlgorithmType, AuthContext, AuthorizationHeader, HttpMethod};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// How long a nonce is good for; phones re-register more often, and are told `stale` rather than refused.
 const NONCE_LIFETIME: Duration = Duration::from_secs(600);
 /// Most nonces whose counts are remembered; beyond it the oldest become stale.
 const MAX_COUNTED: usize = 10_000;
+
+/// A hash that phones may authenticate with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HashAlgorithm {
+    /// What every phone knows. Many, baresip 1.0 among them, give up on a challenge that also offers another.
+    #[serde(rename = "md5")]
+    Md5,
+    /// RFC 8760.
+    #[serde(rename = "sha-256")]
+    Sha256,
+}
+
+impl HashAlgorithm {
+    fn name(self) -> &'static str {
+        match self {
+            HashAlgorithm::Md5 => "MD5",
+            HashAlgorithm::Sha256 => "SHA-256",
+        }
+    }
+
+    fn is(self, kind: AlgorithmType) -> bool {
+        kind == match self {
+            HashAlgorithm::Md5 => AlgorithmType::MD5,
+            HashAlgorithm::Sha256 => AlgorithmType::SHA2_256,
+        }
+    }
+}
 
 /// What the credentials of a request are worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,24 +65,27 @@ pub enum Credentials {
 /// Issues challenges and checks the answers.
 pub struct Authenticator {
     realm: String,
+    algorithms: Vec<HashAlgorithm>,
     secret: [u8; 32],
     counts: HashMap<String, (u64, u32)>,
 }
 
 impl Authenticator {
-    /// `secret` must be random and stay in the process.
-    pub fn new(realm: String, secret: [u8; 32]) -> Authenticator {
-        Authenticator { realm, secret, counts: HashMap::new() }
+    /// `algorithms` are offered in this order, the preferred first; `secret` must be random and stay in the process.
+    pub fn new(realm: String, algorithms: Vec<HashAlgorithm>, secret: [u8; 32]) -> Authenticator {
+        Authenticator { realm, algorithms, secret, counts: HashMap::new() }
     }
 
-    /// The WWW-Authenticate values of a 401, the stronger first (RFC 8760 §2.3). `now_s` is any monotone clock in
+    /// The WWW-Authenticate values of a 401, one per algorithm (RFC 8760 §2.3). `now_s` is any monotone clock in
     /// seconds, the same one that [`Authenticator::check`] is given.
-    pub fn challenge(&self, now_s: u64, stale: bool) -> [String; 2] {
+    pub fn challenge(&self, now_s: u64, stale: bool) -> Vec<String> {
         let nonce = self.nonce(now_s);
         let stale = if stale { ", stale=true" } else { "" };
-        ["SHA-256", "MD5"].map(|algorithm| {
-            format!("Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"{stale}", self.realm)
-        })
+        let challenge = |algorithm: &HashAlgorithm| {
+            let name = algorithm.name();
+            format!("Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}", self.realm)
+        };
+        self.algorithms.iter().map(challenge).collect()
     }
 
     /// Checks an Authorization value for a request of this method; `password_of` yields a user's password.
@@ -66,7 +98,8 @@ impl Authenticator {
     ) -> Credentials {
         let Some(authorization) = authorization else { return Credentials::Challenge { stale: false } };
         let Ok(header) = AuthorizationHeader::parse(authorization) else { return Credentials::Malformed };
-        if header.realm != self.realm {
+        // An algorithm that was not offered would let an attacker choose the weakest.
+        if header.realm != self.realm || !self.algorithms.iter().any(|a| a.is(header.algorithm.algo)) {
             return Credentials::Challenge { stale: false };
         }
         let Some(password) = password_of(&header.username) else { return Credentials::Wrong };
@@ -118,6 +151,12 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const BOTH: [HashAlgorithm; 2] = [HashAlgorithm::Sha256, HashAlgorithm::Md5];
+
+    fn authenticator(secret: u8, algorithms: &[HashAlgorithm]) -> Authenticator {
+        Authenticator::new("home".into(), algorithms.to_vec(), [secret; 32])
+    }
+
     fn answer(challenge: &str, password: &str, count: u32) -> String {
         let mut prompt = digest_auth::parse(challenge).unwrap();
         prompt.nc = count - 1;
@@ -131,7 +170,7 @@ mod tests {
 
     #[test]
     fn right_answers_of_both_algorithms_are_valid_once_per_count() {
-        let mut auth = Authenticator::new("home".into(), [7; 32]);
+        let mut auth = authenticator(7, &BOTH);
         let valid = Credentials::Valid { user: "kitchen".into() };
         for challenge in auth.challenge(100, false) {
             let header = answer(&challenge, "pepper", 1);
@@ -147,12 +186,20 @@ mod tests {
     }
 
     #[test]
+    fn an_algorithm_that_was_not_offered_proves_nothing() {
+        let offered = authenticator(7, &BOTH).challenge(100, false);
+        let mut strict = authenticator(7, &[HashAlgorithm::Sha256]);
+        assert_eq!(check(&mut strict, &answer(&offered[1], "pepper", 1), 101), Credentials::Challenge { stale: false });
+        assert!(matches!(check(&mut strict, &answer(&offered[0], "pepper", 1), 101), Credentials::Valid { .. }));
+    }
+
+    #[test]
     fn wrong_old_foreign_and_broken_answers_are_told_apart() {
-        let mut auth = Authenticator::new("home".into(), [7; 32]);
-        let [challenge, _] = auth.challenge(100, false);
+        let mut auth = authenticator(7, &BOTH);
+        let challenge = auth.challenge(100, false).remove(0);
         assert_eq!(check(&mut auth, &answer(&challenge, "salt", 1), 101), Credentials::Wrong);
         assert_eq!(check(&mut auth, &answer(&challenge, "pepper", 1), 9_999), Credentials::Challenge { stale: true });
-        let [foreign, _] = Authenticator::new("home".into(), [8; 32]).challenge(100, false);
+        let foreign = authenticator(8, &BOTH).challenge(100, false).remove(0);
         assert_eq!(check(&mut auth, &answer(&foreign, "pepper", 1), 101), Credentials::Challenge { stale: true });
         assert_eq!(check(&mut auth, "Digest nonsense", 101), Credentials::Malformed);
         assert_eq!(auth.check(None, "REGISTER", 101, |_| None), Credentials::Challenge { stale: false });

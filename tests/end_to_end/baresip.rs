@@ -28,7 +28,7 @@ impl Phone {
         write_tone(&wav, tone, 30.0);
         let control = free_port([127, 0, 0, 1].into());
         let config = format!(
-            "module_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule g711.so\nmodule g722.so\nmodule aufile.so\n\
+            "module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule g722.so\nmodule aufile.so\n\
              module sndfile.so\nmodule_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{control}\n\
              net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\naudio_source aufile,{}\naudio_player aufile,/dev/null\n\
              audio_alert aufile,/dev/null\nsnd_path {}\nausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n",
@@ -69,20 +69,26 @@ impl Phone {
         let _ = std::io::Read::read(&mut socket, &mut [0; 256]);
     }
 
-    /// Waits until it has heard so many seconds, then returns all of it.
-    fn hears(&self, seconds: f32) -> (Vec<f32>, u32) {
+    /// Waits until it has heard so many seconds.
+    fn hears(&self, seconds: f32) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(path) = self.recording() {
                 // baresip writes as it goes; sixteen bits at 8 kHz.
                 let size = std::fs::metadata(&path).map(|m| m.len()).unwrap_or_default();
                 if size as f32 > seconds * 16_000.0 {
-                    return read(&path);
+                    return;
                 }
             }
             assert!(Instant::now() < deadline, "baresip heard nothing: {}", self.log());
             std::thread::park_timeout(Duration::from_millis(10));
         }
+    }
+
+    /// All that it heard, once its call is over: baresip completes the file then.
+    fn heard(&self) -> (Vec<f32>, u32) {
+        self.wait_for("terminated");
+        read(&self.recording().expect("baresip recorded what it heard"))
     }
 
     fn recording(&self) -> Option<PathBuf> {
@@ -118,13 +124,15 @@ fn call_with(codec: &str, transport: &str, registered: bool) {
     let dial = format!("sip:line@{at};transport={transport}");
     let caller = Phone::start(service.path(), "caller", caller_port, CALLER_TONE, &account, Some(&dial));
     caller.wait_for("Call established");
+    callee.hears(3.0);
+    caller.hears(3.0);
+    caller.command("hangup");
     for (phone, wanted, own) in [(&callee, CALLER_TONE, CALLEE_TONE), (&caller, CALLEE_TONE, CALLER_TONE)] {
-        let (samples, rate) = phone.hears(3.0);
+        let (samples, rate) = phone.heard();
         let settled = &samples[samples.len() / 2..];
         assert!(share(settled, rate, wanted) > 0.8, "heard {}", share(settled, rate, wanted));
         assert!(share(settled, rate, own) < 0.05, "an echo of its own voice");
     }
-    caller.command("hangup");
     let ended = service.wait_for("call_ended");
     assert_eq!(ended["verdict"], "unscreened");
 }

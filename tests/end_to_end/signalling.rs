@@ -1,7 +1,6 @@
 //! Calls as SIPp sees them.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::service::{Service, free_port};
 use crate::sipp::Scenario;
@@ -30,30 +29,16 @@ impl Bench {
     /// Plays a caller against phones; each must see exactly its scenario.
     fn play(&self, transport: &str, caller: &Scenario, phones: &[Scenario]) {
         let (remote, folder) = (self.service.address.to_string(), self.service.path());
-        let waiting: Vec<_> = phones
-            .iter()
-            .zip(&self.phones)
-            .enumerate()
-            .map(|(n, (phone, port))| phone.run(folder, &format!("phone{n}"), &remote, *port, transport))
-            .collect();
-        self.phones.iter().take(phones.len()).for_each(|port| wait_until_bound(self.service.address.ip(), *port, transport));
-        caller.run(folder, "caller", &remote, free_port(self.service.address.ip()), transport).succeeds();
+        let ip = self.service.address.ip();
+        let mut waiting = Vec::new();
+        for (n, (phone, port)) in phones.iter().zip(&self.phones).enumerate() {
+            let mut phone = phone.run(folder, &format!("phone{n}"), &remote, *port, transport);
+            phone.listens(ip, *port, transport);
+            waiting.push(phone);
+        }
+        caller.run(folder, "caller", &remote, free_port(ip), transport).succeeds();
         waiting.into_iter().for_each(|phone| phone.succeeds());
     }
-}
-
-fn wait_until_bound(ip: IpAddr, port: u16, transport: &str) {
-    for _ in 0..1_000_000 {
-        let free = match transport {
-            "t1" => std::net::TcpListener::bind((ip, port)).is_ok(),
-            _ => std::net::UdpSocket::bind((ip, port)).is_ok(),
-        };
-        if !free {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    panic!("sipp does not listen on {port}");
 }
 
 fn plain_caller() -> Scenario {

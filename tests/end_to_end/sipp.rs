@@ -1,8 +1,10 @@
 //! SIPp scenarios told in steps, and SIPp run on them. SIPp fails a scenario when anything else than told arrives.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A scenario under construction.
 pub struct Scenario {
@@ -90,13 +92,13 @@ impl Scenario {
 
     /// CANCEL of the first INVITE.
     pub fn cancel(self) -> Scenario {
-        self.send(
-            true,
-            "CANCEL sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\
-             Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch-2]\nMax-Forwards: 70\n\
+        // It has the branch of the INVITE, told as the number of steps back to it.
+        let back = self.xml.matches("<send").count() + self.xml.matches("<recv").count();
+        let cancel = "CANCEL sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\
+             Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch-{back}]\nMax-Forwards: 70\n\
              From: \"Test\" <sip:+15550100@[local_ip]:[local_port]>;tag=[call_number]a\n\
-             To: <sip:[service]@[remote_ip]:[remote_port]>\nCall-ID: [call_id]\nCSeq: 1 CANCEL\nContent-Length: 0\n\n",
-        )
+             To: <sip:[service]@[remote_ip]:[remote_port]>\nCall-ID: [call_id]\nCSeq: 1 CANCEL\nContent-Length: 0\n\n";
+        self.send(true, &cancel.replace("{back}", &back.to_string()))
     }
 
     /// ACK of a refusal, in the INVITE's own transaction.
@@ -116,7 +118,9 @@ impl Scenario {
 
     /// A response may come.
     pub fn may(mut self, status: u16) -> Scenario {
-        let _ = writeln!(self.xml, "<recv response=\"{status}\" optional=\"true\" rrs=\"true\"/>");
+        // 100 is hop by hop and names no contact to remember.
+        let rrs = if status > 100 { " rrs=\"true\"" } else { "" };
+        let _ = writeln!(self.xml, "<recv response=\"{status}\" optional=\"true\"{rrs}/>");
         self
     }
 
@@ -195,7 +199,7 @@ impl Scenario {
             .args(["-sf", &file.to_string_lossy(), "-m", "1", "-i", ip, "-p", &port.to_string(), "-t", transport])
             .args(["-s", "line", "-timeout", "40s", "-timeout_error", "-nostdin", "-trace_err"])
             .args(["-error_file", &folder.join(format!("{name}.err")).to_string_lossy()])
-            .args(["-min_rtp_port", &(port + 1000).to_string(), "-max_rtp_port", &(port + 1040).to_string()])
+            .args(["-mi", ip])
             .args(if self.caller { vec![remote] } else { vec![] })
             .stdout(Stdio::from(log.try_clone().expect("log is shared")))
             .stderr(Stdio::from(log))
@@ -213,11 +217,28 @@ pub struct Running {
 }
 
 impl Running {
+    /// Waits until it listens for SIP.
+    pub fn listens(&mut self, ip: IpAddr, port: u16, transport: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let free = || match transport {
+            "t1" => std::net::TcpListener::bind((ip, port)).is_ok(),
+            _ => std::net::UdpSocket::bind((ip, port)).is_ok(),
+        };
+        while free() {
+            assert!(matches!(self.child.try_wait(), Ok(None)), "sipp {} did not start: {}", self.name, self.words());
+            assert!(Instant::now() < deadline, "sipp {} does not listen", self.name);
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn words(&self) -> String {
+        std::fs::read_to_string(&self.error_file).unwrap_or_default()
+    }
+
     /// Waits for the end; panics with SIPp's own words if the scenario failed.
     pub fn succeeds(mut self) {
         let status = self.child.wait().expect("sipp ends");
-        let words = std::fs::read_to_string(&self.error_file).unwrap_or_default();
-        assert!(status.success(), "sipp {} ended with {status}: {words}", self.name);
+        assert!(status.success(), "sipp {} ended with {status}: {}", self.name, self.words());
     }
 }
 
