@@ -1,9 +1,11 @@
 //! The pure part stays pure: no socket, no clock, no task, no lock, no randomness in the modules that decide.
+#![allow(clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 
 /// Modules that decide. Each takes bytes or events and the time as arguments.
-const PURE: [&str; 7] = ["src/sip", "src/media", "src/call", "src/screening", "src/events", "src/reputation", "src/dialplan"];
+const PURE: [&str; 7] =
+    ["src/sip", "src/media", "src/call", "src/screening", "src/events", "src/reputation", "src/dialplan"];
 /// What a pure module may not name outside its tests.
 const FORBIDDEN: [&str; 12] = [
     "tokio::",

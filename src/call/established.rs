@@ -51,7 +51,8 @@ impl Call {
     /// BYE to every leg of the conversation but the one that already left.
     fn end(&mut self, cause: Cause, left: Option<LegId>, headers: Vec<Header>) -> Vec<Action> {
         self.phase = Phase::Ended;
-        let mut actions: Vec<Action> = self.ack_owed.take().map(|l| Action::Ack(l, Outgoing::default())).into_iter().collect();
+        let mut actions: Vec<Action> =
+            self.ack_owed.take().map(|l| Action::Ack(l, Outgoing::default())).into_iter().collect();
         let legs: Vec<LegId> = self.legs().map(|l| l.id).filter(|id| Some(*id) != left).collect();
         actions.extend(legs.into_iter().map(|id| Action::Bye(id, headers.clone())));
         // Requests that were under way get an answer rather than silence.
@@ -103,12 +104,17 @@ impl Call {
             let headers = vec![Header::RetryAfter("1".to_string().into())];
             return vec![Action::Respond(leg, exchange, SERVER_ERROR, Outgoing { headers, ..Default::default() })];
         }
-        if busy_with(self, to) || self.pending.iter().any(|(_, p)| p.origin == Origin::Refresh) || self.ack_owed.is_some() {
+        if busy_with(self, to)
+            || self.pending.iter().any(|(_, p)| p.origin == Origin::Refresh)
+            || self.ack_owed.is_some()
+        {
             return vec![Action::Respond(leg, exchange, REQUEST_PENDING, Outgoing::default())];
         }
         let Some(from) = self.leg(leg) else { return Vec::new() };
         let unchanged = match (&request.sdp, &from.said) {
-            (Some(new), Some(old)) => new.version() == old.version() && new.media() == old.media() && new.rtp() == old.rtp(),
+            (Some(new), Some(old)) => {
+                new.version() == old.version() && new.media() == old.media() && new.rtp() == old.rtp()
+            }
             _ => false,
         };
         if unchanged {
@@ -206,7 +212,14 @@ impl Call {
     }
 
     /// A 2xx to a relayed request goes back to where the request came from.
-    fn relayed(&mut self, from: LegId, exchange: ExchangeId, asked: Method, pending: Pending, reply: &Reply) -> Vec<Action> {
+    fn relayed(
+        &mut self,
+        from: LegId,
+        exchange: ExchangeId,
+        asked: Method,
+        pending: Pending,
+        reply: &Reply,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         if pending.sent == Method::Invite {
             match asked == Method::Invite && pending.offer.is_none() {
@@ -234,7 +247,8 @@ impl Call {
 /// A REFER that would replace another dialog (RFC 3891) names identifiers of a leg the other side has never seen; we
 /// cannot translate them, so an attended transfer is declined and a blind one passed on.
 fn names_another_dialog(request: &MidCall) -> bool {
-    request.headers.iter().any(|h| {
-        h.name().eq_ignore_ascii_case("Refer-To") && h.value().to_ascii_lowercase().contains("replaces=")
-    })
+    request
+        .headers
+        .iter()
+        .any(|h| h.name().eq_ignore_ascii_case("Refer-To") && h.value().to_ascii_lowercase().contains("replaces="))
 }

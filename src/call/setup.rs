@@ -165,8 +165,7 @@ impl Call {
         match self.phase {
             Phase::Ringing if now >= self.ring_deadline => self.give_up(NO_ANSWER, Cause::Refused(NO_ANSWER)),
             Phase::Answered | Phase::Established => {
-                let due: Vec<(LegId, Due)> =
-                    self.legs().filter_map(|l| Some((l.id, l.timer?.due(now)?))).collect();
+                let due: Vec<(LegId, Due)> = self.legs().filter_map(|l| Some((l.id, l.timer?.due(now)?))).collect();
                 due.into_iter()
                     .flat_map(|(leg, due)| match due {
                         Due::Refresh => self.refresh(leg, now),

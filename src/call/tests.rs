@@ -159,7 +159,8 @@ fn an_offer_in_the_answer_is_answered_in_the_ack() {
 fn hold_and_resume_reach_the_other_leg() {
     let now = Instant::now();
     let mut call = established(now);
-    let hold = call.handle(now, Input::Request(A, ExchangeId(5), mid(Method::Invite, Some(sdp(4001, "a=sendonly\r\n")))));
+    let hold =
+        call.handle(now, Input::Request(A, ExchangeId(5), mid(Method::Invite, Some(sdp(4001, "a=sendonly\r\n")))));
     assert_eq!(story(&hold), ["request 1 INVITE +sdp"]);
     let Action::Request(_, id, ..) = hold[0].clone() else { panic!() };
     let held = call.handle(now, Input::Response(B, id, reply(200, Some(sdp(5001, "a=recvonly\r\n")))));
@@ -215,8 +216,14 @@ fn any_input() -> impl Strategy<Value = Input> {
     let status = prop_oneof![Just(180u16), Just(183), Just(200), Just(302), Just(408), Just(481), Just(486), Just(603)];
     let described = proptest::option::of((4000u16..4004).prop_map(|p| sdp(p, "")));
     let method = prop_oneof![
-        Just(Method::Bye), Just(Method::Invite), Just(Method::Update), Just(Method::Info), Just(Method::Refer),
-        Just(Method::Options), Just(Method::PRack), Just(Method::Subscribe)
+        Just(Method::Bye),
+        Just(Method::Invite),
+        Just(Method::Update),
+        Just(Method::Info),
+        Just(Method::Refer),
+        Just(Method::Options),
+        Just(Method::PRack),
+        Just(Method::Subscribe)
     ];
     (leg, status, described, method, 0u64..8, 0u8..9).prop_map(|(leg, status, sdp, method, id, kind)| match kind {
         0 => Input::Progress(leg, reply(status.min(199), sdp)),

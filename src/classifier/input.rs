@@ -112,7 +112,10 @@ mod tests {
         let segments = compose(&context, &turn(Speaker::Caller, "Open Any Desk!"), SHAPE);
         assert_eq!(
             segments,
-            [Segments { target: "caller : open anydesk".into(), context: "callee : yes caller : very long one".into() }]
+            [Segments {
+                target: "caller : open anydesk".into(),
+                context: "callee : yes caller : very long one".into()
+            }]
         );
     }
 

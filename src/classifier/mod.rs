@@ -31,7 +31,9 @@ pub trait Classifier: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum ClassifierError {
     /// The model is missing or damaged.
-    #[error("the scam classifier cannot be loaded from {path}: {reason}; restore `models/classifier` or set `screening.classifier`")]
+    #[error(
+        "the scam classifier cannot be loaded from {path}: {reason}; restore `models/classifier` or set `screening.classifier`"
+    )]
     Model {
         /// Where it was looked for.
         path: String,

@@ -71,7 +71,10 @@ fn split_words(text: &str) -> Vec<String> {
             continue;
         }
         push_char(&mut out, &chars, i);
-        if c.is_ascii_digit() && !continues_number(&chars, i + 1) && let Some(name) = currency.take() {
+        if c.is_ascii_digit()
+            && !continues_number(&chars, i + 1)
+            && let Some(name) = currency.take()
+        {
             out.push(' ');
             out.push_str(name);
             out.push(' ');

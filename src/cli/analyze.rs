@@ -8,15 +8,15 @@ use anyhow::Context as _;
 
 use super::live::Live;
 use crate::classifier::Classifier;
+use crate::classifier::analysis::analyse_transcript;
 use crate::config::Config;
 use crate::events::CallEvent;
 use crate::media::recording::{Recording, resample};
 use crate::screening::Speaker;
-use crate::classifier::analysis::analyse_transcript;
 use crate::screening::transcript::{self, TranscriptTurn};
+use crate::speech::SAMPLE_RATE;
 use crate::speech::engines::Engines;
 use crate::speech::offline::{self, Said};
-use crate::speech::SAMPLE_RATE;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalyzeArgs {

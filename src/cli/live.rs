@@ -59,7 +59,11 @@ impl Live {
             }
             CallEvent::CallEnded { verdict, risk, duration_ms, .. } => {
                 let verdict = verdict_name(*verdict);
-                format!("\ncall ended after {}: {verdict}, highest risk {:.0}%\n", clock(*duration_ms).trim_start(), risk * 100.0)
+                format!(
+                    "\ncall ended after {}: {verdict}, highest risk {:.0}%\n",
+                    clock(*duration_ms).trim_start(),
+                    risk * 100.0
+                )
             }
             CallEvent::Summary { file, verdict, risk, warned_at_utterance, .. } => {
                 let warned = match warned_at_utterance {

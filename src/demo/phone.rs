@@ -31,9 +31,6 @@ pub enum PhoneError {
     /// A socket for sound could not be opened.
     #[error("demonstration phone: {0}")]
     Io(#[from] std::io::Error),
-    /// SIP went wrong below.
-    #[error("demonstration phone: {0}")]
-    Sip(#[from] rsipstack::Error),
     /// The call was refused.
     #[error("the call was refused with {0}")]
     Refused(u16),
@@ -72,7 +69,7 @@ impl Phone {
         let mut builder = EndpointBuilder::new();
         builder.with_user_agent("callward-demo").with_cancel_token(stop.clone()).with_option(option);
         let endpoint = builder.build();
-        let incoming = endpoint.incoming_transactions()?;
+        let incoming = endpoint.incoming_transactions().map_err(ServerError::from)?;
         let inner = endpoint.inner.clone();
         tokio::spawn(async move { endpoint.serve().await });
         let transports = Transports::new(inner.clone(), None, stop.clone());
@@ -211,5 +208,7 @@ impl Talk {
 
 fn description(at: SocketAddr) -> String {
     let (ip, port) = (at.ip(), at.port());
-    format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n")
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n"
+    )
 }

@@ -155,12 +155,7 @@ impl Conversation {
 
     /// The event that closes the call; `duration_ms` runs from answer to end.
     pub fn end(&self, duration_ms: u64) -> CallEvent {
-        CallEvent::CallEnded {
-            call_id: self.call_id.clone(),
-            verdict: self.verdict(),
-            risk: self.highest,
-            duration_ms,
-        }
+        CallEvent::CallEnded { call_id: self.call_id.clone(), verdict: self.verdict(), risk: self.highest, duration_ms }
     }
 
     fn verdict(&self) -> Verdict {
@@ -209,10 +204,7 @@ mod tests {
         assert_eq!(say(&mut call, &[Stage::Payment]), None);
         let end = call.conclusion();
         assert_eq!((end.verdict, end.warned_at_utterance), (Verdict::Scam, Some(4)));
-        assert_eq!(
-            end.stages_seen,
-            [Stage::Impersonation, Stage::ProblemClaim, Stage::ProofTheatre, Stage::Payment]
-        );
+        assert_eq!(end.stages_seen, [Stage::Impersonation, Stage::ProblemClaim, Stage::ProofTheatre, Stage::Payment]);
     }
 
     #[test]

@@ -54,7 +54,9 @@ pub enum TranscriptError {
         line: usize,
     },
     /// A JSON line of the wrong shape.
-    #[error("line {line}: {reason}; write {{\"speaker\":\"caller\",\"text\":\"…\"}} with speaker caller, callee or unknown")]
+    #[error(
+        "line {line}: {reason}; write {{\"speaker\":\"caller\",\"text\":\"…\"}} with speaker caller, callee or unknown"
+    )]
     Json {
         /// Where.
         line: usize,
@@ -143,7 +145,8 @@ mod tests {
 
     #[test]
     fn plain_lines_name_their_speaker() {
-        let turns = parse(b"\xef\xbb\xbfCaller: Hello: you?\r\n\r\ncallee:Yes\r\nSpeaker 12: Hm\r\nSPEAKER_00: \n").unwrap();
+        let turns =
+            parse(b"\xef\xbb\xbfCaller: Hello: you?\r\n\r\ncallee:Yes\r\nSpeaker 12: Hm\r\nSPEAKER_00: \n").unwrap();
         assert_eq!(
             turns,
             [

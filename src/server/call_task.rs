@@ -311,7 +311,7 @@ impl CallTask {
     ) -> Result<Request, ServerError> {
         let leg = self.legs.get(&leg).ok_or(ServerError::NoSuchLeg)?;
         let flow = leg.flow_for(&request, &self.context.transports).await?;
-        Ok(transaction::send(self.context.endpoint.clone(), request, flow, report)?)
+        transaction::send(self.context.endpoint.clone(), request, flow, report)
     }
 
     async fn send_invite(&mut self, leg_id: LegId, outgoing: &Outgoing) {

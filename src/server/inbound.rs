@@ -11,13 +11,13 @@ use rsipstack::transaction::Transaction;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::call_task::{CallerInvite, CallTask, Signal};
+use super::Context;
+use super::call_task::{CallTask, CallerInvite, Signal};
 use super::leg::{self, Leg};
 use super::media::{CallKey, MediaCommand};
 use super::screen::Screen;
 use super::transaction::ServerTransaction;
 use super::transport::Flow;
-use super::Context;
 use crate::call::{Call, Setup};
 use crate::config::Line;
 use crate::media::LegId;

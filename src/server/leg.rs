@@ -77,7 +77,9 @@ impl Leg {
             return Ok(self.flow.clone());
         }
         match address_of(&request.destination()) {
-            Some((transport, address)) if address != self.flow.remote && !behind_nat(address.ip(), self.flow.remote.ip()) => {
+            Some((transport, address))
+                if address != self.flow.remote && !behind_nat(address.ip(), self.flow.remote.ip()) =>
+            {
                 transports.flow_to(transport, address).await
             }
             _ => Ok(self.flow.clone()),
@@ -165,7 +167,10 @@ pub fn mid_call(request: &Request) -> Result<MidCall, SdpError> {
 
 /// Whether a message's Allow names UPDATE.
 pub fn allows_update(message: &impl HasHeaders) -> bool {
-    message.headers().iter().any(|h| matches!(h, Header::Allow(allow) if allow.value().to_ascii_uppercase().contains("UPDATE")))
+    message
+        .headers()
+        .iter()
+        .any(|h| matches!(h, Header::Allow(allow) if allow.value().to_ascii_uppercase().contains("UPDATE")))
 }
 
 /// Whether a list header (Require, Supported) holds a token.

@@ -130,7 +130,9 @@ impl Listener {
             // Nobody listens any more only when the service is stopping.
             let _ = match outcome {
                 Outcome::Text(text) if text.is_empty() => Ok(()),
-                Outcome::Text(text) => told.send(ListeningEvent::Heard(Heard { call, speaker, start_ms, end_ms, text })),
+                Outcome::Text(text) => {
+                    told.send(ListeningEvent::Heard(Heard { call, speaker, start_ms, end_ms, text }))
+                }
                 Outcome::Lost(_) => told.send(ListeningEvent::Missed { call, start_ms, end_ms }),
             };
             if for_report.lock().returned(call) {
@@ -269,7 +271,12 @@ impl Room {
         let Segment { start_ms, end_ms, samples } = segment;
         let callee = speaker == Speaker::Callee;
         let deadline = now + if callee { DUE_CALLEE } else { DUE };
-        self.pool.submit(Job { ticket: Ticket { call, speaker, start_ms, end_ms }, samples, rank: u8::from(callee), deadline });
+        self.pool.submit(Job {
+            ticket: Ticket { call, speaker, start_ms, end_ms },
+            samples,
+            rank: u8::from(callee),
+            deadline,
+        });
     }
 
     fn stop(&mut self, call: u64) {

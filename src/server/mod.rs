@@ -81,13 +81,19 @@ pub enum ServerError {
     NoSipSocket,
     /// The SIP stack failed.
     #[error("SIP: {0}")]
-    Sip(#[from] rsipstack::Error),
+    Sip(Box<rsipstack::Error>),
     /// The media engine did not start.
     #[error(transparent)]
     Media(#[from] media::MediaError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] crate::reputation::StoreError),
+}
+
+impl From<rsipstack::Error> for ServerError {
+    fn from(error: rsipstack::Error) -> ServerError {
+        ServerError::Sip(Box::new(error))
+    }
 }
 
 /// An acknowledged INVITE: Call-ID, the peer's tag, CSeq number.
@@ -293,4 +299,3 @@ async fn route_media_events(context: Arc<Context>, mut events: mpsc::UnboundedRe
         context.registry.tell(call, Signal::Media(at, kind));
     }
 }
-

@@ -166,7 +166,10 @@ impl Screen {
             context.media.send(key, MediaCommand::StopPrompt { leg });
         }
         let duck_db = context.config.screening.duck_db;
-        context.media.send(key, MediaCommand::Play { leg, prompt: Prompt { id, narrow: spoken.narrow, wide: spoken.wide }, duck_db });
+        context.media.send(
+            key,
+            MediaCommand::Play { leg, prompt: Prompt { id, narrow: spoken.narrow, wide: spoken.wide }, duck_db },
+        );
         id
     }
 

@@ -5,6 +5,7 @@ use rsipstack::transaction::key::{TransactionKey, TransactionRole};
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use tracing::debug;
 
+use super::ServerError;
 use super::transport::Flow;
 use crate::sip::rsip::{Header, Method, Param, Request, Response, SipMessage, StatusCode, headers};
 
@@ -55,7 +56,8 @@ impl ServerTransaction {
                     _ => {}
                 }
             }
-            let accepted = transaction.last_response.as_ref().is_some_and(|r| (200..300).contains(&r.status_code.code()));
+            let accepted =
+                transaction.last_response.as_ref().is_some_and(|r| (200..300).contains(&r.status_code.code()));
             if accepted && !acked && transaction.original.method == Method::Invite {
                 report(ServerEvent::NotAcked);
             }
@@ -93,7 +95,7 @@ pub fn send(
     mut request: Request,
     flow: Flow,
     report: impl Fn(Response) + Send + 'static,
-) -> Result<Request, rsipstack::Error> {
+) -> Result<Request, ServerError> {
     if !request.headers.iter().any(|h| matches!(h, Header::Via(_))) {
         request.headers.push_front(Header::Via(via(&flow)));
     }

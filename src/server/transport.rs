@@ -149,8 +149,11 @@ impl Transports {
         let found = {
             let listeners = self.0.listeners.lock();
             let udp = listeners.iter().filter(|l| l.transport == Transport::Udp);
-            let fitting = udp.clone().find(|l| l.bound.is_ipv4() == remote.is_ipv4() && reaches(l.bound.ip(), remote.ip()));
-            fitting.or_else(|| udp.clone().find(|l| l.bound.is_ipv4() == remote.is_ipv4())).and_then(|l| Some((l.udp.clone()?, l.bound)))
+            let fitting =
+                udp.clone().find(|l| l.bound.is_ipv4() == remote.is_ipv4() && reaches(l.bound.ip(), remote.ip()));
+            fitting
+                .or_else(|| udp.clone().find(|l| l.bound.is_ipv4() == remote.is_ipv4()))
+                .and_then(|l| Some((l.udp.clone()?, l.bound)))
         };
         let (connection, bound) = found.ok_or(ServerError::Unreachable(remote))?;
         Ok(self.udp_flow(connection, bound, remote))
@@ -299,7 +302,13 @@ impl Transports {
     }
 
     /// Hands a well-framed message to the transactions; returns an answer for one that cannot be parsed.
-    async fn deliver(&self, bytes: &[u8], from: SocketAddr, transport: Transport, on: &SipConnection) -> Option<Vec<u8>> {
+    async fn deliver(
+        &self,
+        bytes: &[u8],
+        from: SocketAddr,
+        transport: Transport,
+        on: &SipConnection,
+    ) -> Option<Vec<u8>> {
         let message = match SipMessage::try_from(bytes) {
             Ok(message) => message,
             Err(_) if unknown_method(bytes) => return wire::refuse(bytes, 501, "Not Implemented"),

@@ -18,9 +18,9 @@ use crate::classifier::input::Context;
 use crate::classifier::{Classifier, Turn};
 use crate::config::Config;
 use crate::media::TapPacket;
+use crate::screening::Speaker;
 use crate::screening::conversation::Conversation;
 use crate::screening::policy::Policy;
-use crate::screening::Speaker;
 use crate::speech::engines::Engines;
 
 /// A call to be understood.
@@ -160,7 +160,7 @@ impl Desk {
         while let Ok(work) = inbox.recv() {
             match work {
                 Work::Begin(begin) => {
-                    let conversation = Conversation::new(begin.call_id, self.policy.clone());
+                    let conversation = Conversation::new(begin.call_id, self.policy);
                     let dossier = Dossier { conversation, context: Context::default(), sender: begin.sender };
                     self.calls.insert(begin.call, dossier);
                 }

@@ -167,7 +167,13 @@ pub fn cancel(invite: &Request) -> Request {
     let seq = cseq(invite).unwrap_or(1);
     headers.push(Header::CSeq(typed::CSeq { seq, method: Method::Cancel }.into()));
     headers.push(Header::MaxForwards(70.into()));
-    Request { method: Method::Cancel, uri: invite.uri.clone(), version: Version::V2, headers: headers.into(), body: vec![] }
+    Request {
+        method: Method::Cancel,
+        uri: invite.uri.clone(),
+        version: Version::V2,
+        headers: headers.into(),
+        body: vec![],
+    }
 }
 
 /// The sequence number of a message.
@@ -274,8 +280,13 @@ mod tests {
     #[test]
     fn our_invite_learns_the_peer_from_its_answer() {
         let target = Uri::try_from("sip:phone@192.0.2.20").unwrap();
-        let mut dialog =
-            Dialog::outgoing("y".into(), "c1".into(), "<sip:a@192.0.2.1>".into(), "<sip:phone@192.0.2.20>".into(), target);
+        let mut dialog = Dialog::outgoing(
+            "y".into(),
+            "c1".into(),
+            "<sip:a@192.0.2.1>".into(),
+            "<sip:phone@192.0.2.20>".into(),
+            target,
+        );
         let invite = dialog.request(Method::Invite);
         assert!(to_tag(&invite).is_none());
         let answer = Response::try_from(

@@ -28,9 +28,9 @@ impl Caller {
             .then(|| invite.p_asserted_identity_header())
             .flatten()
             .and_then(|h| typed::From::parse(h.value().split(',').next().unwrap_or_default()).ok());
-        let wants_privacy = invite.privacy_header().is_some_and(|p| {
-            p.value().split(';').any(|v| ["id", "user", "header", "critical"].contains(&v.trim()))
-        });
+        let wants_privacy = invite
+            .privacy_header()
+            .is_some_and(|p| p.value().split(';').any(|v| ["id", "user", "header", "critical"].contains(&v.trim())));
         let from_number = from.as_ref().and_then(|f| number(&f.uri));
         let anonymous = wants_privacy || from_number.is_none();
         let display_name = from.and_then(|f| f.display_name).filter(|n| !anonymous && !n.is_empty());
@@ -40,7 +40,9 @@ impl Caller {
 
     /// The name-addr, without tag, that the phones see in From. `host` is our own domain or address.
     pub fn from_header(&self, host: &str) -> String {
-        let safe = |text: &str| text.chars().filter(|c| !matches!(c, '"' | '\\' | '<' | '>') && !c.is_control()).collect::<String>();
+        let safe = |text: &str| {
+            text.chars().filter(|c| !matches!(c, '"' | '\\' | '<' | '>') && !c.is_control()).collect::<String>()
+        };
         match (&self.number, self.anonymous) {
             (Some(number), false) => {
                 let name = self.display_name.as_deref().map(|n| format!("\"{}\" ", safe(n))).unwrap_or_default();
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn an_asserted_identity_counts_only_from_a_trusted_peer() {
-        let invite = invite("\"Bob\" <sip:+15550100@x.example>", "P-Asserted-Identity: <sip:+15550199@carrier.example>\r\n");
+        let invite =
+            invite("\"Bob\" <sip:+15550100@x.example>", "P-Asserted-Identity: <sip:+15550199@carrier.example>\r\n");
         assert_eq!(Caller::of(&invite, true).number.as_deref(), Some("+15550199"));
         let stranger = Caller::of(&invite, false);
         assert_eq!((stranger.number.as_deref(), stranger.asserted), (Some("+15550100"), false));

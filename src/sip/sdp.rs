@@ -222,7 +222,12 @@ mod tests {
         m=video 5006 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n";
 
     fn anchor() -> Anchor {
-        Anchor { rtp: "198.51.100.1:10000".parse().unwrap(), rtcp: "198.51.100.1:10001".parse().unwrap(), session_id: 5, version: 1 }
+        Anchor {
+            rtp: "198.51.100.1:10000".parse().unwrap(),
+            rtcp: "198.51.100.1:10001".parse().unwrap(),
+            session_id: 5,
+            version: 1,
+        }
     }
 
     #[test]

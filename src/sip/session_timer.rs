@@ -130,10 +130,7 @@ impl SessionTimer {
 
 /// The headers with which our own INVITE or refresh asks for a timer.
 pub fn ask(expires_s: u32) -> [Header; 2] {
-    [
-        Header::SessionExpires(expires_s.max(MIN_SE).to_string().into()),
-        Header::MinSE(MIN_SE.to_string().into()),
-    ]
+    [Header::SessionExpires(expires_s.max(MIN_SE).to_string().into()), Header::MinSE(MIN_SE.to_string().into())]
 }
 
 /// Whether a request asks for less than we accept: answer 422 with Min-SE (RFC 4028 §9).

@@ -229,7 +229,10 @@ mod tests {
         assert_eq!(refused(&"X: y\r\n".repeat(MAX_HEADERS), ""), 400);
         assert_eq!(refused(&format!("X: {}\r\n", "y".repeat(MAX_HEADER_LINE)), ""), 400);
         let wrong = String::from_utf8(with("", "")).unwrap().replace(" SIP/2.0\r\nVia", " SIP/3.0\r\nVia");
-        assert_eq!(datagram(wrong.as_bytes()), Err(Refusal::Malformed { status: 505, reason: "SIP version not supported" }));
+        assert_eq!(
+            datagram(wrong.as_bytes()),
+            Err(Refusal::Malformed { status: 505, reason: "SIP version not supported" })
+        );
         let mut latin = with("", "");
         latin.splice(8..8, [0xe9]);
         assert!(matches!(datagram(&latin), Err(Refusal::Malformed { status: 400, .. })));

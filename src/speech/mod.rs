@@ -38,7 +38,9 @@ pub trait VoiceActivity: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum SpeechError {
     /// A model file is missing or damaged.
-    #[error("speech model {name} cannot be loaded: {reason}; run `callward models fetch`, then `callward models verify`")]
+    #[error(
+        "speech model {name} cannot be loaded: {reason}; run `callward models fetch`, then `callward models verify`"
+    )]
     Model {
         /// Which model.
         name: String,
@@ -46,7 +48,9 @@ pub enum SpeechError {
         reason: String,
     },
     /// This program was built without the engine.
-    #[error("speech engine {name} is not part of this program; build it with the feature `{feature}` or set `speech.engine`")]
+    #[error(
+        "speech engine {name} is not part of this program; build it with the feature `{feature}` or set `speech.engine`"
+    )]
     NotBuilt {
         /// Which engine.
         name: &'static str,

@@ -29,7 +29,12 @@ pub struct Moonshine {
 
 impl Moonshine {
     /// Opens the three files of the model.
-    pub fn load(runtime: &OnnxRuntime, encoder: &Path, decoder: &Path, tokenizer: &Path) -> Result<Moonshine, SpeechError> {
+    pub fn load(
+        runtime: &OnnxRuntime,
+        encoder: &Path,
+        decoder: &Path,
+        tokenizer: &Path,
+    ) -> Result<Moonshine, SpeechError> {
         let failed = |reason: String| SpeechError::Model { name: NAME.to_string(), reason };
         let bytes = std::fs::read(tokenizer).map_err(|e| failed(format!("{}: {e}", tokenizer.display())))?;
         let vocabulary = Vocabulary::parse(&bytes).ok_or_else(|| failed("tokenizer.bin is damaged".to_string()))?;
@@ -99,10 +104,8 @@ fn empty_caches() -> ort::Result<Vec<(String, DynValue)>> {
     for layer in 0..LAYERS {
         for side in ["decoder", "encoder"] {
             for part in ["key", "value"] {
-                let empty = ort::value::Tensor::<f32>::new(
-                    &ort::memory::Allocator::default(),
-                    [1usize, HEADS, 0, HEAD_SIZE],
-                )?;
+                let empty =
+                    ort::value::Tensor::<f32>::new(&ort::memory::Allocator::default(), [1usize, HEADS, 0, HEAD_SIZE])?;
                 caches.push((format!("{layer}.{side}.{part}"), empty.into_dyn()));
             }
         }

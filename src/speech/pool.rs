@@ -209,7 +209,9 @@ mod tests {
         Job { ticket, samples: vec![0.0; samples], rank, deadline }
     }
 
-    fn pool(limit: usize) -> (Pool<u32>, Arc<Mutex<()>>, mpsc::Receiver<(u32, String)>) {
+    type Outcomes = mpsc::Receiver<(u32, String)>;
+
+    fn pool(limit: usize) -> (Pool<u32>, Arc<Mutex<()>>, Outcomes) {
         let gate = Arc::new(Mutex::new(()));
         let for_workers = gate.clone();
         let factory: Factory = Arc::new(move || Ok(Box::new(Fake(for_workers.clone()))));

@@ -87,6 +87,9 @@ impl Recogniser for Whisper {
 
 impl std::fmt::Debug for Whisper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Whisper").field("name", &self.name).field("multilingual", &self.multilingual).finish_non_exhaustive()
+        f.debug_struct("Whisper")
+            .field("name", &self.name)
+            .field("multilingual", &self.multilingual)
+            .finish_non_exhaustive()
     }
 }

@@ -112,7 +112,9 @@ fn call_with(codec: &str, transport: &str, registered: bool) {
     let service = Service::start(if registered { &[] } else { std::slice::from_ref(&contact) }, QUIET);
     let at = service.address;
     let account = match registered {
-        true => format!("sip:kitchen@{at};transport={transport}>;auth_pass=pepper;regint=60;audio_codecs={codec};answermode=auto"),
+        true => format!(
+            "sip:kitchen@{at};transport={transport}>;auth_pass=pepper;regint=60;audio_codecs={codec};answermode=auto"
+        ),
         false => format!("sip:b@127.0.0.1:{callee_port}>;regint=0;audio_codecs={codec};answermode=auto"),
     };
     let callee = Phone::start(service.path(), "callee", callee_port, CALLEE_TONE, &account, None);

@@ -1,7 +1,11 @@
-//! The running binary against real SIP clients: SIPp for signalling, baresip for calls with sound.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+//! Calls with real SIP clients against the running binary. `make testers` installs the clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
 mod baresip;
+mod ear;
+mod hostile;
+mod media;
+mod reputation;
 mod screening;
 mod service;
 mod signalling;

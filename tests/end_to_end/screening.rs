@@ -66,7 +66,9 @@ fn the_sample_scam_is_warned_of_before_the_card_is_asked_for_and_only_the_callee
     let card_ms = transcript
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .find(|turn| turn["speaker"] == "caller" && turn["text"].as_str().is_some_and(|t| t.to_lowercase().contains("card")))
+        .find(|turn| {
+            turn["speaker"] == "caller" && turn["text"].as_str().is_some_and(|t| t.to_lowercase().contains("card"))
+        })
         .and_then(|turn| turn["start_ms"].as_u64())
         .expect("the sample asks for a card");
     let call = demonstrate(&sample("scam-microsoft.wav"));

@@ -18,7 +18,7 @@ pub struct Service {
 pub fn free_port(ip: IpAddr) -> u16 {
     loop {
         let port = UdpSocket::bind((ip, 0)).and_then(|s| s.local_addr()).expect("a port is free").port();
-        let fits = (20_000..60_000).contains(&port) && port % 2 == 0;
+        let fits = (20_000..60_000).contains(&port) && port.is_multiple_of(2);
         if fits && std::net::TcpListener::bind((ip, port)).is_ok() {
             return port;
         }
@@ -72,14 +72,19 @@ impl Service {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a datagram from a fresh socket and returns the first answer within two seconds.
+    /// Sends a datagram from a fresh socket and returns the first answer within two seconds that is not provisional.
     pub fn ask(&self, bytes: &[u8]) -> Option<String> {
         let socket = UdpSocket::bind((self.address.ip(), 0)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         socket.send_to(bytes, self.address).ok()?;
         let mut buffer = vec![0; 65_535];
-        let length = socket.recv(&mut buffer).ok()?;
-        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        loop {
+            let length = socket.recv(&mut buffer).ok()?;
+            let answer = String::from_utf8_lossy(&buffer[..length]);
+            if !answer.starts_with("SIP/2.0 1") {
+                return Some(answer.into_owned());
+            }
+        }
     }
 
     /// An OPTIONS request to it.
@@ -107,17 +112,34 @@ impl Service {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
+    /// Runs another command on the same configuration and returns what it prints as JSON.
+    pub fn command(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_callward"))
+            .args(arguments)
+            .args(["--json", "--config"])
+            .arg(self.path().join("callward.toml"))
+            .output()
+            .expect("callward runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON is printed")
+    }
+
     /// Its events so far.
     pub fn events(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.path().join("events.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Waits for an event of this name.
+    /// Waits for the first event of this name.
     pub fn wait_for(&self, name: &str) -> serde_json::Value {
+        self.wait_for_nth(name, 0)
+    }
+
+    /// Waits for the nth event of this name, counted from 0.
+    pub fn wait_for_nth(&self, name: &str, nth: usize) -> serde_json::Value {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Some(event) = self.events().into_iter().find(|e| e["event"] == name) {
+            if let Some(event) = self.events().into_iter().filter(|e| e["event"] == name).nth(nth) {
                 return event;
             }
             assert!(Instant::now() < deadline, "no {name}: {:?}\n{}", self.events(), self.log());

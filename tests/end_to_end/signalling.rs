@@ -3,31 +3,43 @@
 use std::net::IpAddr;
 
 use crate::service::{Service, free_port};
-use crate::sipp::Scenario;
+use crate::sipp::{Running, Scenario};
 
-const QUIET: &str = "[screening]\nenabled = false\n";
+/// No speech is listened to.
+pub const QUIET: &str = "[screening]\nenabled = false\n";
 
-struct Bench {
-    service: Service,
+/// A service with phones on its line.
+pub struct Bench {
+    /// The service.
+    pub service: Service,
     phones: Vec<u16>,
 }
 
-fn bench(phones: usize, transport: &str) -> Bench {
-    bench_on("127.0.0.1", phones, transport)
+/// With so many phones over this transport.
+pub fn bench(phones: usize, transport: &str) -> Bench {
+    bench_with("127.0.0.1", phones, transport, QUIET)
 }
 
-fn bench_on(ip: &str, phones: usize, transport: &str) -> Bench {
+/// The same on another loopback address and with more configuration.
+pub fn bench_with(ip: &str, phones: usize, transport: &str, more: &str) -> Bench {
     let address: IpAddr = ip.parse().unwrap();
     let host = if address.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
     let phones: Vec<u16> = (0..phones).map(|_| free_port(address)).collect();
     let contacts: Vec<String> =
         phones.iter().map(|port| format!("sip:phone@{host}:{port};transport={transport}")).collect();
-    Bench { service: Service::start_on(address, &contacts, QUIET), phones }
+    Bench { service: Service::start_on(address, &contacts, more), phones }
 }
 
 impl Bench {
     /// Plays a caller against phones; each must see exactly its scenario.
-    fn play(&self, transport: &str, caller: &Scenario, phones: &[Scenario]) {
+    pub fn play(&self, transport: &str, caller: &Scenario, phones: &[Scenario]) {
+        let (caller, phones) = self.begin(transport, caller, phones);
+        caller.succeeds();
+        phones.into_iter().for_each(|phone| phone.succeeds());
+    }
+
+    /// Begins to play: the caller and the phones at work.
+    pub fn begin(&self, transport: &str, caller: &Scenario, phones: &[Scenario]) -> (Running, Vec<Running>) {
         let (remote, folder) = (self.service.address.to_string(), self.service.path());
         let ip = self.service.address.ip();
         let mut waiting = Vec::new();
@@ -36,8 +48,7 @@ impl Bench {
             phone.listens(ip, *port, transport);
             waiting.push(phone);
         }
-        caller.run(folder, "caller", &remote, free_port(ip), transport).succeeds();
-        waiting.into_iter().for_each(|phone| phone.succeeds());
+        (caller.run(folder, "caller", &remote, free_port(ip), transport), waiting)
     }
 }
 
@@ -66,7 +77,7 @@ fn a_call_over_tcp() {
 
 #[test]
 fn a_call_over_ipv6() {
-    bench_on("::1", 1, "udp").play("u1", &plain_caller(), &[plain_phone()]);
+    bench_with("::1", 1, "udp", QUIET).play("u1", &plain_caller(), &[plain_phone()]);
 }
 
 #[test]
@@ -115,8 +126,7 @@ fn hold_and_resume() {
 
 #[test]
 fn the_caller_gives_up() {
-    let caller =
-        Scenario::caller().invite().may(100).expect(180).cancel().expect(200).expect(487).ack_refusal();
+    let caller = Scenario::caller().invite().may(100).expect(180).cancel().expect(200).expect(487).ack_refusal();
     let phone = Scenario::phone()
         .respond(180, "", None)
         .receive("CANCEL")
@@ -215,7 +225,8 @@ fn an_offer_in_the_answer() {
 fn refusals_before_anything_rings() {
     let bench = bench(1, "udp");
     let refused = |extra: &str, status: u16| {
-        let caller = Scenario::caller().invite_with(extra, Some(String::from("v=0\n"))).may(100).expect(status).ack_refusal();
+        let caller =
+            Scenario::caller().invite_with(extra, Some(String::from("v=0\n"))).may(100).expect(status).ack_refusal();
         bench.play("u1", &caller, &[]);
     };
     refused("", 400);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Scenario {
     xml: String,
     caller: bool,
+    /// The port its descriptions name; SIPp's own without one.
+    sound: Option<u16>,
 }
 
 const SDP: &str = "v=0\no=- 1 {version} IN IP[local_ip_type] [local_ip]\ns=-\nc=IN IP[media_ip_type] [media_ip]\nt=0 0\n\
@@ -22,12 +24,12 @@ fn sdp(version: u32, direction: &str) -> String {
 impl Scenario {
     /// The side that calls.
     pub fn caller() -> Scenario {
-        Scenario { xml: String::new(), caller: true }
+        Scenario { xml: String::new(), caller: true, sound: None }
     }
 
     /// The side that is called; begins with its INVITE.
     pub fn phone() -> Scenario {
-        let mut phone = Scenario { xml: String::new(), caller: false };
+        let mut phone = Scenario { xml: String::new(), caller: false, sound: None };
         phone.xml.push_str("<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"/>\n");
         phone
     }
@@ -181,10 +183,17 @@ impl Scenario {
         self
     }
 
+    /// Its sound goes through this port, which the test holds.
+    pub fn sound_at(mut self, port: u16) -> Scenario {
+        self.sound = Some(port);
+        self
+    }
+
     fn xml(&self) -> String {
+        let port = self.sound.map_or("[rtpstream_audio_port]".to_string(), |port| port.to_string());
         format!(
             "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<scenario name=\"told\">\n{}</scenario>\n",
-            self.xml.replace("\n\n]]>", "\n]]>")
+            self.xml.replace("\n\n]]>", "\n]]>").replace("[rtpstream_audio_port]", &port)
         )
     }
 
@@ -198,6 +207,7 @@ impl Scenario {
             .current_dir(folder)
             .args(["-sf", &file.to_string_lossy(), "-m", "1", "-i", ip, "-p", &port.to_string(), "-t", transport])
             .args(["-s", "line", "-timeout", "40s", "-timeout_error", "-nostdin", "-trace_err"])
+            .args(["-trace_msg", "-message_file", &folder.join(format!("{name}.messages")).to_string_lossy()])
             .args(["-error_file", &folder.join(format!("{name}.err")).to_string_lossy()])
             .args(["-mi", ip])
             .args(if self.caller { vec![remote] } else { vec![] })
@@ -205,7 +215,12 @@ impl Scenario {
             .stderr(Stdio::from(log))
             .spawn()
             .expect("sipp runs; `make testers` installs it");
-        Running { child, name: name.to_string(), error_file: folder.join(format!("{name}.err")) }
+        Running {
+            child,
+            name: name.to_string(),
+            error_file: folder.join(format!("{name}.err")),
+            messages: folder.join(format!("{name}.messages")),
+        }
     }
 }
 
@@ -214,6 +229,7 @@ pub struct Running {
     child: Child,
     name: String,
     error_file: std::path::PathBuf,
+    messages: std::path::PathBuf,
 }
 
 impl Running {
@@ -227,6 +243,22 @@ impl Running {
         while free() {
             assert!(matches!(self.child.try_wait(), Ok(None)), "sipp {} did not start: {}", self.name, self.words());
             assert!(Instant::now() < deadline, "sipp {} does not listen", self.name);
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Where the service wants this side's sound: waits for the session description that says so.
+    pub fn sound_port(&mut self) -> u16 {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let messages = std::fs::read_to_string(&self.messages).unwrap_or_default();
+            let received = messages.split("message received").skip(1);
+            // What follows within the same part may be a message that was sent.
+            let own = received.filter_map(|part| part.split("message sent").next()?.split("m=audio ").nth(1));
+            if let Some(port) = own.filter_map(|rest| rest.split(' ').next()?.parse().ok()).next() {
+                return port;
+            }
+            assert!(Instant::now() < deadline, "sipp {} was told no port: {}\n{messages}", self.name, self.words());
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -258,7 +290,7 @@ impl Scenario {
              <ereg regexp=\"{hidden}\" search_in=\"msg\" check_it_inverse=\"true\" assign_to=\"hidden\"/>\
              <log message=\"[$shown][$hidden]\"/></action></recv>\n"
         );
-        Scenario { xml, caller: false }
+        Scenario { xml, caller: false, sound: None }
     }
 
     /// BYE by the called side: its From is the To of the INVITE and the other way round.
