@@ -51,7 +51,8 @@ pub struct Understanding {
 }
 
 impl Understanding {
-    /// Starts loading the models in a thread of its own; calls are taken meanwhile.
+    /// Starts loading the models in a thread of its own; calls are taken meanwhile. Where calls are not to be screened,
+    /// nothing is loaded.
     pub fn start(config: &Config) -> Understanding {
         let (work, inbox) = std_mpsc::channel();
         let (set_listener, listener) = watch::channel(None);
@@ -59,6 +60,10 @@ impl Understanding {
         let keep = std::sync::Arc::default();
         let understanding =
             Understanding { work: work.clone(), listener, readiness, _listener: std::sync::Arc::clone(&keep) };
+        if !config.screening.enabled {
+            set_readiness.send_replace(Readiness::Failed);
+            return understanding;
+        }
         let config = config.clone();
         let spawned = std::thread::Builder::new().name("understanding".into()).spawn(move || {
             let loaded = load(&config, work);

@@ -5,6 +5,7 @@ mod baresip;
 mod ear;
 mod hostile;
 mod media;
+mod mid_call;
 mod reputation;
 mod screening;
 mod service;

@@ -33,8 +33,18 @@ impl Service {
 
     /// The same on another loopback address.
     pub fn start_on(ip: IpAddr, contacts: &[String], more: &str) -> Service {
-        let folder = tempfile::tempdir().expect("a folder");
+        Service::start_at(SocketAddr::new(ip, free_port(ip)), contacts, more)
+    }
+
+    /// Its line's only phone is the service itself.
+    pub fn start_to_itself(more: &str) -> Service {
+        let ip = IpAddr::from([127, 0, 0, 1]);
         let address = SocketAddr::new(ip, free_port(ip));
+        Service::start_at(address, &[format!("sip:line@{address}")], more)
+    }
+
+    fn start_at(address: SocketAddr, contacts: &[String], more: &str) -> Service {
+        let folder = tempfile::tempdir().expect("a folder");
         let first_media = 2 * rand::random_range(5_000u16..9_000);
         let contacts = contacts.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ");
         let config = format!(

@@ -67,6 +67,34 @@ impl Scenario {
         self.invite_with("", Some(sdp(1, "sendrecv")))
     }
 
+    /// INVITE with an offer and more header lines.
+    pub fn invite_with_offer(self, extra: &str) -> Scenario {
+        self.invite_with(extra, Some(sdp(1, "sendrecv")))
+    }
+
+    /// INVITE of a caller that takes reliable provisional responses (RFC 3262).
+    pub fn invite_reliably(self) -> Scenario {
+        self.invite_with_offer("Supported: 100rel\n")
+    }
+
+    /// INVITE that may go so many hops on.
+    pub fn invite_hopping(mut self, hops: u32) -> Scenario {
+        self = self.invite();
+        self.xml = self.xml.replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}"));
+        self
+    }
+
+    /// PRACK of the last response, which must have been matched by its RSeq.
+    pub fn prack(self, cseq: u32) -> Scenario {
+        self.request("PRACK", cseq, "RAck: [$rseq] 1 INVITE\n", None)
+    }
+
+    /// UPDATE with this direction and A-law only.
+    pub fn update(self, cseq: u32, direction: &str) -> Scenario {
+        let offer = sdp(cseq, direction).replace("RTP/AVP 0 101\na=rtpmap:0 PCMU", "RTP/AVP 8 101\na=rtpmap:8 PCMA");
+        self.request("UPDATE", cseq, "", Some(offer))
+    }
+
     /// Within the call: a request of the caller with its sequence number.
     pub fn request(self, method: &str, cseq: u32, extra: &str, sdp: Option<String>) -> Scenario {
         let body = Self::body(sdp);
@@ -105,11 +133,14 @@ impl Scenario {
 
     /// ACK of a refusal, in the INVITE's own transaction.
     pub fn ack_refusal(self) -> Scenario {
-        self.send(
-            false,
-            "ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n\
-             [last_Call-ID:]\nCSeq: 1 ACK\nContent-Length: 0\n\n",
-        )
+        self.ack_refusal_of(1)
+    }
+
+    /// ACK of the refusal of the INVITE with this sequence number.
+    pub fn ack_refusal_of(self, cseq: u32) -> Scenario {
+        let ack = "ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n[last_Via:]\nMax-Forwards: 70\n[last_From:]\n[last_To:]\n\
+             [last_Call-ID:]\nCSeq: {cseq} ACK\nContent-Length: 0\n\n";
+        self.send(false, &ack.replace("{cseq}", &cseq.to_string()))
     }
 
     /// A response must come.
@@ -123,6 +154,16 @@ impl Scenario {
         // 100 is hop by hop and names no contact to remember.
         let rrs = if status > 100 { " rrs=\"true\"" } else { "" };
         let _ = writeln!(self.xml, "<recv response=\"{status}\" optional=\"true\"{rrs}/>");
+        self
+    }
+
+    /// A reliable provisional response must come; remembers its number for [`Scenario::prack`].
+    pub fn expect_reliable(mut self, status: u16) -> Scenario {
+        let _ = writeln!(
+            self.xml,
+            "<recv response=\"{status}\" rrs=\"true\"><action><ereg regexp=\"[0-9]+\" search_in=\"hdr\" header=\"RSeq:\" \
+             check_it=\"true\" assign_to=\"rseq\"/></action></recv>"
+        );
         self
     }
 
@@ -199,6 +240,11 @@ impl Scenario {
 
     /// Runs it: a caller against `remote`, a phone waiting on `port`.
     pub fn run(&self, folder: &Path, name: &str, remote: &str, port: u16, transport: &str) -> Running {
+        self.run_to("line", folder, name, remote, port, transport)
+    }
+
+    /// The same, calling another line than `line`.
+    pub fn run_to(&self, line: &str, folder: &Path, name: &str, remote: &str, port: u16, transport: &str) -> Running {
         let file = folder.join(format!("{name}.xml"));
         std::fs::write(&file, self.xml()).expect("scenario is written");
         let ip = if remote.starts_with('[') { "[::1]" } else { "127.0.0.1" };
@@ -206,7 +252,7 @@ impl Scenario {
         let child = Command::new("sipp")
             .current_dir(folder)
             .args(["-sf", &file.to_string_lossy(), "-m", "1", "-i", ip, "-p", &port.to_string(), "-t", transport])
-            .args(["-s", "line", "-timeout", "40s", "-timeout_error", "-nostdin", "-trace_err"])
+            .args(["-s", line, "-timeout", "40s", "-timeout_error", "-nostdin", "-trace_err"])
             .args(["-trace_msg", "-message_file", &folder.join(format!("{name}.messages")).to_string_lossy()])
             .args(["-error_file", &folder.join(format!("{name}.err")).to_string_lossy()])
             .args(["-mi", ip])
@@ -318,13 +364,21 @@ impl Scenario {
     }
 
     /// The 487 of the INVITE after its CANCEL was answered.
-    pub fn respond_to_cancelled_invite(mut self) -> Scenario {
+    pub fn respond_to_cancelled_invite(self) -> Scenario {
+        self.respond_to_invite(487)
+    }
+
+    /// Answers the INVITE after another request was answered within its dialog.
+    pub fn respond_to_invite(mut self, status: u16) -> Scenario {
         let keep = "<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"><action>\
             <ereg regexp=\".*\" search_in=\"hdr\" header=\"Via:\" assign_to=\"via\"/></action></recv>";
         self.xml = self.xml.replacen("<recv request=\"INVITE\" crlf=\"true\" rrs=\"true\"/>", keep, 1);
         self.send(
             true,
-            "SIP/2.0 487 Told\nVia: [$via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: 1 INVITE\nContent-Length: 0\n\n",
+            &format!(
+                "SIP/2.0 {status} Told\nVia: [$via]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\nCSeq: 1 INVITE\n\
+                 Contact: <sip:phone@[local_ip]:[local_port];transport=[transport]>\nContent-Length: 0\n\n"
+            ),
         )
     }
 
