@@ -1,6 +1,6 @@
 //! `callward analyze`.
 
-use std::io::{Cursor, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -66,7 +66,7 @@ impl Desk {
         let bytes = std::fs::read(file).context("cannot be read")?;
         let sound = bytes.starts_with(b"RIFF") || file.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"));
         let (recording, transcript) = match sound {
-            true => (Some(Recording::read(Cursor::new(bytes))?), Vec::new()),
+            true => (Some(Recording::read(bytes)?), Vec::new()),
             false => (None, transcript::parse(&bytes)?),
         };
         let policy = self.config.screening.policy();

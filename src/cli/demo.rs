@@ -1,6 +1,6 @@
 //! `callward demo`.
 
-use std::io::{Cursor, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,9 +37,9 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> anyhow::Result<ExitCo
     let audio = match &args.audio {
         Some(path) => {
             let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Recording::read(Cursor::new(bytes)).with_context(|| path.display().to_string())?
+            Recording::read(bytes).with_context(|| path.display().to_string())?
         }
-        None => Recording::read(Cursor::new(SAMPLE))?,
+        None => Recording::read(SAMPLE)?,
     };
     let demo = Demo { audio, from: args.from, record_callee: args.record_callee, record_caller: args.record_caller };
     let mut out = std::io::stdout();

@@ -4,7 +4,6 @@
 //! configuration adds languages or replaces prompts: `LANGUAGE/NAME.wav`.
 
 use std::collections::HashMap;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,7 +65,7 @@ impl Prompts {
     }
 
     fn add(&mut self, language: &str, name: &str, wav: &[u8]) {
-        match Recording::read(Cursor::new(wav)) {
+        match Recording::read(wav.to_vec()) {
             Ok(recording) => {
                 let at = |rate| resample(recording.caller(), recording.rate, rate).into_iter().map(to_i16).collect();
                 let spoken = Spoken { narrow: at(8_000), wide: at(16_000) };

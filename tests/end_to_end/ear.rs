@@ -18,7 +18,7 @@ const EVENTS: u8 = 101;
 pub fn speech(sample: &str, side: usize) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(sample);
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let call = callward::media::recording::Recording::read(std::io::Cursor::new(bytes)).expect("a sample call");
+    let call = callward::media::recording::Recording::read(bytes).expect("a sample call");
     let side = if side == 0 { call.caller() } else { call.callee().expect("two sides") };
     let samples = callward::media::recording::resample(side, call.rate, 8_000);
     let spoken = samples.chunks_exact(FRAME).filter(|frame| frame.iter().any(|sample| sample.abs() > 0.02));

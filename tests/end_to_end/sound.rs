@@ -14,7 +14,7 @@ pub fn write_tone(path: &Path, hertz: f32, seconds: f32) {
 /// Samples of a WAV's first channel and its rate.
 pub fn read(path: &Path) -> (Vec<f32>, u32) {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let recording = callward::media::recording::Recording::read(std::io::Cursor::new(bytes)).expect("a recording");
+    let recording = callward::media::recording::Recording::read(bytes).expect("a recording");
     (recording.caller().to_vec(), recording.rate)
 }
 
