@@ -13,7 +13,8 @@ use crate::media::recording::{Recording, resample, to_i16};
 
 const ENGLISH: &str = "en";
 /// The prompts every language should have, as spoken in English.
-const BUILT_IN: [(&str, &[u8]); 4] = [
+const BUILT_IN: [(&str, &[u8]); 5] = [
+    ("notice", include_bytes!("../../dialplans/prompts/en/notice.wav")),
     ("caution", include_bytes!("../../dialplans/prompts/en/caution.wav")),
     ("alarm", include_bytes!("../../dialplans/prompts/en/alarm.wav")),
     ("not_a_scam", include_bytes!("../../dialplans/prompts/en/not_a_scam.wav")),
@@ -75,9 +76,43 @@ impl Prompts {
         }
     }
 
-    /// A prompt by name, in English where the language lacks it: a warning in the wrong language beats none.
+    /// A prompt by name, in a language as BCP 47 names it (`en-GB`). Regions share their language's prompts; where the
+    /// language lacks one it is English: a warning in the wrong language beats none.
     pub fn named(&self, language: &str, name: &str) -> Option<Spoken> {
+        let primary = language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
         let of = |language: &str| self.spoken.get(&(language.to_string(), name.to_string())).cloned();
-        of(language).or_else(|| of(ENGLISH))
+        of(&primary).or_else(|| of(ENGLISH))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::screening::Level;
+    use crate::screening::prompt::prompt;
+
+    #[test]
+    fn every_level_is_spoken_at_both_rates_whatever_the_language() {
+        let prompts = Prompts::load(None);
+        for level in [Level::Notice, Level::Caution, Level::Alarm] {
+            for language in ["en", "EN-gb", "tlh", ""] {
+                let spoken = prompts.named(language, prompt(level)).unwrap();
+                assert!(spoken.narrow.len() > 3 * 8_000 && spoken.wide.len().abs_diff(2 * spoken.narrow.len()) < 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_adds_a_language_and_a_bad_file_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let german = folder.path().join("de");
+        std::fs::create_dir(&german).unwrap();
+        std::fs::write(german.join("alarm.wav"), BUILT_IN[1].1).unwrap();
+        std::fs::write(german.join("caution.wav"), b"no sound").unwrap();
+        let prompts = Prompts::load(Some(folder.path()));
+        let length = |language, name| prompts.named(language, name).unwrap().narrow.len();
+        assert_eq!(length("de-AT", "alarm"), length("en", "caution"), "the folder's own");
+        assert_eq!(length("de", "caution"), length("en", "caution"), "English stands in");
     }
 }

@@ -61,6 +61,8 @@ pub struct Screen {
     playing: Option<u64>,
     next_prompt: u64,
     keys: Keys,
+    /// The callee said that it is no scam: the rest of the call is judged but not warned of.
+    trusted: bool,
     outcome: Option<(Verdict, f32)>,
     ended: bool,
     sender: CallSender,
@@ -86,6 +88,7 @@ impl Screen {
             playing: None,
             next_prompt: 1,
             keys: Keys::default(),
+            trusted: false,
             outcome: None,
             ended: false,
             sender,
@@ -149,8 +152,8 @@ impl Screen {
     }
 
     fn warn(&mut self, context: &Context, raised: Raised) {
-        let prompt = prompt(raised.level, &self.language).and_then(|p| context.prompts.named(p.language, p.id));
-        let audible = raised.level >= context.config.screening.warn_level && self.is_talking();
+        let prompt = context.prompts.named(&self.language, prompt(raised.level));
+        let audible = raised.level >= context.config.screening.warn_level && self.is_talking() && !self.trusted;
         let (Some(prompt), Some(leg), Some(key)) = (prompt.filter(|_| audible), self.callee, self.key) else {
             return self.emit_warning(context, &Decided { raised, at: Instant::now() }, None);
         };
@@ -216,6 +219,7 @@ impl Screen {
 
     fn key_pressed(&mut self, context: &Context, key: CallKey, leg: LegId, pressed: Key) -> Option<&'static str> {
         info!(?pressed, "the callee pressed a key");
+        self.trusted |= pressed == Key::NotAScam;
         let (kind, name, hang_up) = match pressed {
             Key::EndAndReport => (Some(ReportKind::Scam), None, Some("ended and reported by the callee")),
             Key::NotAScam => (Some(ReportKind::Legitimate), Some("not_a_scam"), None),
