@@ -3,6 +3,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BIN := target/release/callward
 SYSTEM := cmake clang libclang-dev pkg-config
+# Whatever Python is there brings the weights; Debian's is only installed where it has no pip.
+SYSTEM += $(shell python3 -m pip --version >/dev/null 2>&1 || echo python3 python3-pip)
 TESTERS := sip-tester baresip sox tshark
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,7 @@ lint: ## rustfmt, clippy with warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 
-bench: models ## the benchmarks: added delay of relayed packets, engines
+bench: system ## the benchmarks: what the relay adds to a packet's delay, with 20 calls
 	$(CARGO) bench --locked
 
 clean: ## remove build output (not the cached models)

@@ -53,6 +53,13 @@ const MAX_MASK: usize = 8;
 
 /// The words the classifier reads: lower case, without punctuation, spelled words and split names joined, long numbers
 /// masked.
+///
+/// ```
+/// use callward::classifier::normalise::normalise;
+///
+/// assert_eq!(normalise("Type E, V, E, N, T, V as in Victoria, W, R."), "type eventvwr");
+/// assert_eq!(normalise("Go to any desk dot com"), "go to anydesk dotcom");
+/// ```
 pub fn normalise(text: &str) -> String {
     let tokens = split_words(text);
     let tokens = join_spelled(&drop_spelling_aids(&tokens));

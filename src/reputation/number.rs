@@ -30,6 +30,15 @@ enum Kind {
 impl Number {
     /// Reads a caller's identity: a user part, a tel number without its scheme, or nothing. `region` is the subscriber's
     /// ISO 3166-1 alpha-2 country, in which national numbers are read.
+    ///
+    /// ```
+    /// use callward::reputation::Number;
+    ///
+    /// let number = Number::of_caller(Some("(202) 555-0143"), "US");
+    /// assert_eq!(number.e164(), Some("+12025550143"));
+    /// assert_eq!(number, Number::of_caller(Some("+1 202 555 0143"), "GB"));
+    /// assert!(Number::of_caller(None, "GB").is_withheld());
+    /// ```
     pub fn of_caller(identity: Option<&str>, region: &str) -> Number {
         Number(identity.map_or(Kind::Withheld, |text| kind_of(text, region)))
     }

@@ -4,6 +4,22 @@
 //! of the script, [`risk`] accumulates them over the call, [`policy`] decides on a [`Level`] and [`prompt`] on what is said.
 //! [`conversation`] is the four in one, for live calls and for analysis alike. Nothing here knows of packets, sockets or
 //! clocks.
+//!
+//! ```
+//! use callward::screening::conversation::Conversation;
+//! use callward::screening::policy::Policy;
+//! use callward::screening::{Level, Speaker, Stage, StageScores};
+//!
+//! let mut call = Conversation::new("c1", Policy::default());
+//! let mut scores = StageScores::default();
+//! scores.set(Stage::ProblemClaim, 0.95);
+//! let claim = call.hear(Speaker::Caller, 0, 4_000, "Your line sends out spam.", scores);
+//! assert!(claim.raised.is_none(), "a claim is no demand");
+//!
+//! scores.set(Stage::RemoteAccess, 0.95);
+//! let demand = call.hear(Speaker::Caller, 9_000, 14_000, "Install this, and read me the number.", scores);
+//! assert_eq!(demand.raised.map(|raised| raised.level), Some(Level::Alarm));
+//! ```
 
 use serde::{Deserialize, Serialize};
 

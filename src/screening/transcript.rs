@@ -3,6 +3,17 @@
 //! Two forms: JSON lines `{"speaker":"caller"|"callee"|"unknown","text":…,"start_ms":…}` (start optional) and plain lines
 //! `Caller: …`, `Callee: …`, `Speaker 1: …`. The first line that is not blank decides which. Never guesses: a line of
 //! neither form is an error with its number and a remedy.
+//!
+//! ```
+//! use callward::screening::{Speaker, transcript};
+//!
+//! let turns = transcript::parse(b"Callee: Hello?\nCaller: Your computer has a virus.\n")?;
+//! assert_eq!((turns[1].speaker, turns[1].start_ms), (Speaker::Caller, None));
+//!
+//! let wrong = transcript::parse(b"Callee: Hello?\nnobody said this\n").unwrap_err();
+//! assert!(wrong.to_string().starts_with("line 2: no speaker"));
+//! # Ok::<(), transcript::TranscriptError>(())
+//! ```
 
 use serde::Deserialize;
 

@@ -3,6 +3,7 @@
 //! said to be.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -211,7 +212,7 @@ impl Room {
                     let now = Instant::now();
                     next = now + TICK;
                     for index in 0..self.streams.len() {
-                        self.hear(index, now);
+                        self.hear_guarded(index, now);
                     }
                 }
             }
@@ -242,7 +243,22 @@ impl Room {
         let _ = self.events.send(ListeningEvent::Lost { call, speaker, reason });
     }
 
+    /// A defect that one side's packets bring out must cost that side, not the thread that hears every call.
+    fn hear_guarded(&mut self, index: usize, now: Instant) {
+        if catch_unwind(AssertUnwindSafe(|| self.hear(index, now))).is_ok() {
+            return;
+        }
+        let stream = &mut self.streams[index];
+        // What half-happened is thrown away; the tap fills and the loss is told.
+        (stream.segmenter, stream.lost) = (Segmenter::default(), true);
+        let (call, speaker) = (stream.call, stream.speaker);
+        self.lose(call, speaker, "defect".to_string());
+    }
+
     fn hear(&mut self, index: usize, now: Instant) {
+        if self.streams[index].lost {
+            return;
+        }
         let stream = &mut self.streams[index];
         while let Ok(packet) = stream.tap.pop() {
             stream.listening.push(packet);
@@ -285,7 +301,7 @@ impl Room {
         let over = now + Duration::from_secs(1);
         for index in 0..self.streams.len() {
             if self.streams[index].call == call {
-                self.hear(index, over);
+                self.hear_guarded(index, over);
                 let speaker = self.streams[index].speaker;
                 if let Some(segment) = self.streams[index].segmenter.flush() {
                     self.submit(call, speaker, segment, now);

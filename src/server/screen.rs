@@ -23,6 +23,8 @@ use crate::sip::identity::Caller;
 
 /// RTP packets a tap may fall behind: two seconds of 20 ms packets. Beyond it speech is lost rather than delayed.
 const TAP_PACKETS: usize = 100;
+/// Sound of one packet, as telephones send it (RFC 3551 §4.2).
+const PACKET_MS: u64 = 20;
 /// What the dialplan may wait for the database before the phone rings without it.
 const STANDING_BUDGET: Duration = Duration::from_millis(20);
 
@@ -207,6 +209,11 @@ impl Screen {
                 if let Some(decided) = self.decided.remove(&id) {
                     self.emit_warning(context, &decided, None);
                 }
+                None
+            }
+            MediaEventKind::TapLost { leg: LegId::CALLER, packets } if self.listening => {
+                let until = self.call_time(at);
+                context.understanding.missed(key.0, until.saturating_sub(packets * PACKET_MS), until);
                 None
             }
             MediaEventKind::Dtmf { leg, digit, .. } if Some(leg) == self.callee => {

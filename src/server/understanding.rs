@@ -114,6 +114,11 @@ impl Understanding {
         true
     }
 
+    /// A stretch of the caller's sound was lost before it could be listened to.
+    pub fn missed(&self, call: u64, start_ms: u64, end_ms: u64) {
+        let _ = self.work.send(Work::Heard(ListeningEvent::Missed { call, start_ms, end_ms }));
+    }
+
     /// The call is over: what is still to be understood is, then its verdict comes.
     pub fn stop(&self, call: u64) {
         if let Some(listener) = self.listener.borrow().as_ref() {

@@ -3,6 +3,17 @@
 //! The parser behind it is lenient in ways that are dangerous on an open port: it accepts invalid UTF-8 by silently
 //! dropping headers, it knows no limit on their number, and it does not look at Content-Length. This module never
 //! interprets a message beyond its framing (RFC 3261 §7, §18.3) and never panics, whatever the bytes.
+//!
+//! ```
+//! use callward::sip::wire::{Refusal, datagram};
+//!
+//! let hidden = b"OPTIONS sip:a@192.0.2.1 SIP/2.0\r\nContent-Length: 0\r\n\r\nBYE sip:b@192.0.2.1 SIP/2.0\r\n\r\n";
+//! let message = datagram(hidden)?;
+//! assert!(message.starts_with(b"OPTIONS") && message.ends_with(b"\r\n\r\n"), "the second message is cut off");
+//!
+//! assert!(matches!(datagram(b"GET / HTTP/1.1\r\n\r\n"), Err(Refusal::Garbage(_))));
+//! # Ok::<(), Refusal>(())
+//! ```
 
 use std::ops::Range;
 

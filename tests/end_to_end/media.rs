@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::ear::{Ear, assert_heard, speech};
-use crate::signalling::bench;
+use crate::signalling::{bench, holding, losing_phone};
 use crate::sipp::Scenario;
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -82,36 +82,8 @@ fn ringing_is_heard_before_the_answer() {
 fn after_hold_and_resume_both_are_heard_again() {
     let mut ears = Ears::open();
     let bench = bench(1, "udp");
-    let caller = Scenario::caller()
-        .invite()
-        .may(100)
-        .may(180)
-        .expect(200)
-        .ack(1)
-        .pause(300)
-        .reinvite(2, "sendonly")
-        .may(100)
-        .expect_matching(200, "a=recvonly")
-        .ack(2)
-        .pause(300)
-        .reinvite(3, "sendrecv")
-        .may(100)
-        .expect_matching(200, "a=sendrecv")
-        .ack(3)
-        .pause(4_000)
-        .request("BYE", 4, "", None)
-        .expect(200);
-    let phone = Scenario::phone()
-        .respond(200, "", Some("sendrecv"))
-        .receive("ACK")
-        .receive_matching("INVITE", "a=sendonly")
-        .respond_in_call(200, Some("recvonly"))
-        .receive("ACK")
-        .receive_matching("INVITE", "a=sendrecv")
-        .respond_in_call(200, Some("sendrecv"))
-        .receive("ACK")
-        .receive("BYE")
-        .respond_in_call(200, None);
+    let (caller, phone) = holding();
+    let caller = caller.pause(4_000).request("BYE", 4, "", None).expect(200);
     let (caller, phone) = (caller.sound_at(ears.caller.port()), phone.sound_at(ears.callee.port()));
     let (mut caller, mut phones) = bench.begin("u1", &caller, &[phone]);
     ears.speak(caller.sound_port(), phones[0].sound_port());
@@ -125,12 +97,7 @@ fn after_hold_and_resume_both_are_heard_again() {
 fn the_phone_that_answered_is_the_one_that_is_heard() {
     let (mut ears, loser_ear) = (Ears::open(), Ear::open(HOME));
     let bench = bench(2, "udp");
-    let loser = Scenario::phone()
-        .respond(180, "", None)
-        .receive("CANCEL")
-        .respond_in_call(200, None)
-        .respond_to_cancelled_invite()
-        .receive("ACK");
+    let loser = losing_phone();
     let winner = Scenario::phone().respond(180, "", None).pause(200).respond(200, "", Some("sendrecv")).receive("ACK");
     let winner = winner.receive("BYE").respond_in_call(200, None);
     let caller = Scenario::caller().invite().may(100).may(180).may(180).expect(200).ack(1).pause(4_000);

@@ -90,26 +90,24 @@ fn the_phone_hangs_up() {
     bench(1, "udp").play("u1", &caller, &[phone]);
 }
 
-#[test]
-fn hold_and_resume() {
+/// A caller that holds and resumes, up to its last ACK, and its phone.
+pub fn holding() -> (Scenario, Scenario) {
     let caller = Scenario::caller()
         .invite()
         .may(100)
         .may(180)
         .expect(200)
         .ack(1)
-        .pause(200)
+        .pause(300)
         .reinvite(2, "sendonly")
         .may(100)
         .expect_matching(200, "a=recvonly")
         .ack(2)
-        .pause(200)
+        .pause(300)
         .reinvite(3, "sendrecv")
         .may(100)
         .expect_matching(200, "a=sendrecv")
-        .ack(3)
-        .request("BYE", 4, "", None)
-        .expect(200);
+        .ack(3);
     let phone = Scenario::phone()
         .respond(200, "", Some("sendrecv"))
         .receive("ACK")
@@ -121,18 +119,29 @@ fn hold_and_resume() {
         .receive("ACK")
         .receive("BYE")
         .respond_in_call(200, None);
-    bench(1, "udp").play("u1", &caller, &[phone]);
+    (caller, phone)
+}
+
+/// A phone that rings until the call is taken from it.
+pub fn losing_phone() -> Scenario {
+    Scenario::phone()
+        .respond(180, "", None)
+        .receive("CANCEL")
+        .respond_in_call(200, None)
+        .respond_to_cancelled_invite()
+        .receive("ACK")
+}
+
+#[test]
+fn hold_and_resume() {
+    let (caller, phone) = holding();
+    bench(1, "udp").play("u1", &caller.request("BYE", 4, "", None).expect(200), &[phone]);
 }
 
 #[test]
 fn the_caller_gives_up() {
     let caller = Scenario::caller().invite().may(100).expect(180).cancel().expect(200).expect(487).ack_refusal();
-    let phone = Scenario::phone()
-        .respond(180, "", None)
-        .receive("CANCEL")
-        .respond_in_call(200, None)
-        .respond_to_cancelled_invite()
-        .receive("ACK");
+    let phone = losing_phone();
     bench(1, "udp").play("u1", &caller, &[phone]);
 }
 
@@ -146,12 +155,7 @@ fn a_busy_phone() {
 #[test]
 fn nobody_answers() {
     let caller = Scenario::caller().invite().may(100).expect(180).expect(480).ack_refusal();
-    let phone = Scenario::phone()
-        .respond(180, "", None)
-        .receive("CANCEL")
-        .respond_in_call(200, None)
-        .respond_to_cancelled_invite()
-        .receive("ACK");
+    let phone = losing_phone();
     bench(1, "udp").play("u1", &caller, &[phone]);
 }
 
@@ -177,12 +181,7 @@ fn early_media_reaches_the_caller() {
 
 #[test]
 fn two_phones_ring_and_the_first_to_answer_wins() {
-    let loser = Scenario::phone()
-        .respond(180, "", None)
-        .receive("CANCEL")
-        .respond_in_call(200, None)
-        .respond_to_cancelled_invite()
-        .receive("ACK");
+    let loser = losing_phone();
     let winner = Scenario::phone()
         .respond(180, "", None)
         .pause(300)
