@@ -1,5 +1,6 @@
 //! The engines the configuration asks for, from the model cache.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::pool::Factory;
@@ -8,33 +9,40 @@ use super::{Recogniser, SpeechError, VoiceActivity};
 use crate::classifier::onnx::OnnxClassifier;
 use crate::classifier::{Classifier, ClassifierError};
 use crate::config::{Engine, Models, Screening, Speech};
-use crate::weights::Cache;
+use crate::weights::{Cache, Manifest};
 
 /// Where speech engines come from.
 #[derive(Clone)]
 pub struct Engines {
     speech: Speech,
     cache: Cache,
+    manifest: Arc<Manifest>,
     #[cfg(feature = "onnx")]
     runtime: super::onnx_runtime::OnnxRuntime,
-}
-
-fn file(cache: &Cache, model: &str, file: &str) -> Result<std::path::PathBuf, SpeechError> {
-    cache.path(model, file).map_err(|e| SpeechError::Model { name: model.to_string(), reason: e.to_string() })
 }
 
 impl Engines {
     /// Loads the runtime; models are loaded when they are asked for.
     pub fn load(speech: &Speech, models: &Models) -> Result<Engines, SpeechError> {
         let cache = Cache::locate(models.cache.as_deref());
+        let manifest = Arc::new(Manifest::load(models.manifest.as_deref())?);
         #[cfg(feature = "onnx")]
-        let runtime = super::onnx_runtime::OnnxRuntime::load(&file(&cache, "onnxruntime", "libonnxruntime.so")?)?;
+        let runtime = {
+            let library = cache.path(&manifest, "onnxruntime", "libonnxruntime.so")?;
+            super::onnx_runtime::OnnxRuntime::load(&library)?
+        };
         Ok(Engines {
             speech: speech.clone(),
             cache,
+            manifest,
             #[cfg(feature = "onnx")]
             runtime,
         })
+    }
+
+    #[cfg_attr(not(any(feature = "onnx", feature = "whisper")), allow(dead_code))]
+    fn file(&self, model: &str, file: &str) -> Result<PathBuf, SpeechError> {
+        Ok(self.cache.path(&self.manifest, model, file)?)
     }
 
     /// The configuration they were made from.
@@ -63,7 +71,7 @@ impl Engines {
     /// Voice activity for one stream.
     #[cfg(feature = "onnx")]
     pub fn voice_activity(&self) -> Result<Box<dyn VoiceActivity>, SpeechError> {
-        let model = file(&self.cache, "silero-vad", "silero_vad.onnx")?;
+        let model = self.file("silero-vad", "silero_vad.onnx")?;
         Ok(Box::new(super::silero::Silero::load(&self.runtime, &model)?))
     }
 
@@ -89,7 +97,7 @@ impl Engines {
 
     #[cfg(feature = "onnx")]
     fn moonshine(&self) -> Result<Box<dyn Recogniser>, SpeechError> {
-        let part = |name| file(&self.cache, "moonshine-tiny-en", name);
+        let part = |name| self.file("moonshine-tiny-en", name);
         let (encoder, decoder) = (part("encoder_model.ort")?, part("decoder_model_merged.ort")?);
         let tokenizer = part("tokenizer.bin")?;
         Ok(Box::new(super::moonshine::Moonshine::load(&self.runtime, &encoder, &decoder, &tokenizer)?))
@@ -103,7 +111,7 @@ impl Engines {
     #[cfg(feature = "whisper")]
     fn whisper(&self) -> Result<Box<dyn Recogniser>, SpeechError> {
         let name = &self.speech.whisper_model;
-        let model = file(&self.cache, name, &format!("ggml-{}.bin", name.trim_start_matches("whisper-")))?;
+        let model = self.file(name, &format!("ggml-{}.bin", name.trim_start_matches("whisper-")))?;
         Ok(Box::new(super::whisper::Whisper::load(&model, name, self.speech.threads)?))
     }
 

@@ -47,6 +47,9 @@ pub enum SpeechError {
         /// What the engine said.
         reason: String,
     },
+    /// Its weights are not there as they should be.
+    #[error(transparent)]
+    Weights(#[from] crate::weights::WeightsError),
     /// This program was built without the engine.
     #[error(
         "speech engine {name} is not part of this program; build it with the feature `{feature}` or set `speech.engine`"

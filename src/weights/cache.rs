@@ -93,12 +93,24 @@ impl Cache {
         &self.root
     }
 
-    /// A model's file, which must be there; it is not hashed.
-    pub fn path(&self, model: &str, file: &str) -> Result<PathBuf, WeightsError> {
+    /// A model's file, for use: it is there and has the manifest's digest. Unchanged since it was last hashed, it is not
+    /// hashed again.
+    pub fn path(&self, manifest: &Manifest, model: &str, file: &str) -> Result<PathBuf, WeightsError> {
+        let names = [model.to_string()];
+        let known = manifest.select(&names)?.into_iter().next();
+        let found = known.and_then(|m| m.files(std::env::consts::ARCH).find(|f| f.name == file).map(|f| (m, f)));
         let path = self.place(model, file);
-        match path.is_file() {
-            true => Ok(path),
-            false => Err(WeightsError::Missing { path, model: model.into() }),
+        let Some((known, known_file)) = found else {
+            return Err(WeightsError::NotForThisMachine { model: model.into(), arch: std::env::consts::ARCH });
+        };
+        let state = match self.state(known, known_file) {
+            State::Unchecked => self.check(known, known_file)?.state,
+            state => state,
+        };
+        match state {
+            State::Ready => Ok(path),
+            State::Missing => Err(WeightsError::Missing { path, model: model.into() }),
+            State::Wrong | State::Unchecked => Err(WeightsError::Damaged { path, model: model.into() }),
         }
     }
 

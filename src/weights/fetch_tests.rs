@@ -77,7 +77,7 @@ fn a_second_fetch_asks_for_nothing() {
     bench.assert_whole();
     assert!(!bench.fetch(&manifest).0.unwrap());
     assert_eq!(server.asked(), [None]);
-    assert_eq!(bench.cache.path("ears", "a.bin").unwrap(), bench.file());
+    assert_eq!(bench.cache.path(&manifest, "ears", "a.bin").unwrap(), bench.file());
 }
 
 #[test]
@@ -227,8 +227,23 @@ fn refusals_of_the_system_name_the_remedy() {
 
 #[test]
 fn a_missing_file_names_the_command() {
-    let error = Cache::at("/nonexistent").path("ears", "a.bin").unwrap_err().to_string();
+    let manifest = from_urls(&["http://192.0.2.1/a".to_string()]);
+    let error = Cache::at("/nonexistent").path(&manifest, "ears", "a.bin").unwrap_err().to_string();
     assert_eq!(error, "/nonexistent/ears/a.bin is not there; run `callward models fetch ears`");
+}
+
+#[test]
+fn a_file_that_was_changed_is_not_given_to_native_code() {
+    let (bench, server) = (Bench::new(), Server::start("a", content(), &[]));
+    let manifest = from_urls(&[server.url("/a")]);
+    assert!(bench.fetch(&manifest).0.unwrap());
+    let mut bytes = content();
+    bytes[7] ^= 1;
+    fs::write(bench.file(), &bytes).unwrap();
+    let error = bench.cache.path(&manifest, "ears", "a.bin").unwrap_err().to_string();
+    assert!(error.ends_with("a.bin is damaged; run `callward models fetch ears`"), "{error}");
+    fs::write(bench.file(), &bytes[..9]).unwrap();
+    assert!(bench.cache.path(&manifest, "ears", "a.bin").is_err());
 }
 
 /// A wheel with [`content`] in it.

@@ -64,6 +64,14 @@ pub enum WeightsError {
         /// Its model.
         model: String,
     },
+    /// A file in the cache is not what the manifest promises. Native code reads these files, so it must never see one.
+    #[error("{} is damaged; run `callward models fetch {model}`", path.display())]
+    Damaged {
+        /// Where it lies.
+        path: PathBuf,
+        /// Its model.
+        model: String,
+    },
     /// Python or its pip is missing.
     #[error(
         "{program} cannot bring packages: {reason}; install Python 3 with pip (Debian: apt-get install python3-pip)"

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::signalling::bench;
+use crate::signalling::{bench, bench_with};
 use crate::sipp::Scenario;
 
 /// Messages that are no messages. None may be answered with anything but a 400, and most deserve nothing.
@@ -109,4 +109,24 @@ fn a_service_that_cannot_start_says_why_and_what_to_do() {
     let (code, words) = serve(&format!("[sip]\nlisten = [\"udp://{}\"]\n", taken.local_addr().unwrap()));
     assert_eq!(code, Some(1));
     assert!(words.contains("is another service using it?"), "{words}");
+}
+
+#[test]
+fn damaged_weights_cost_the_screening_and_not_the_call() {
+    let cache = tempfile::tempdir().unwrap();
+    std::fs::create_dir(cache.path().join("onnxruntime")).unwrap();
+    std::fs::write(cache.path().join("onnxruntime/libonnxruntime.so"), b"\x7fELF, and nothing more").unwrap();
+    let more = format!("[models]\ncache = {:?}\n", cache.path());
+    let mut bench = bench_with("127.0.0.1", 1, "udp", &more);
+    let caller = Scenario::caller().invite().may(100).may(180).expect(200).ack(1).pause(300);
+    let phone = Scenario::phone().respond(200, "", Some("sendrecv")).receive("ACK");
+    let phone = phone.receive("BYE").respond_in_call(200, None);
+    bench.play("u1", &caller.request("BYE", 2, "", None).expect(200), &[phone]);
+    assert_eq!(bench.service.wait_for("call_ended")["verdict"], "unscreened");
+    assert!(
+        bench.service.log().contains("is damaged; run `callward models fetch onnxruntime`"),
+        "{}",
+        bench.service.log()
+    );
+    assert!(bench.service.is_alive());
 }
