@@ -47,7 +47,7 @@ impl Live {
                 let stages = self.paint(&stages, "33");
                 format!("{} {} {who}: {text}{stages}\n", clock(*start_ms), self.bar(*risk))
             }
-            CallEvent::Warning { level, at_ms, stages, heard_at_ms, .. } => {
+            CallEvent::Warning { level, at_ms, stages, words, heard_at_ms, .. } => {
                 let because: Vec<String> = stages.iter().map(name).collect();
                 let heard = match heard_at_ms {
                     Some(ms) => format!("heard by the callee at {}", clock(*ms).trim_start()),
@@ -55,7 +55,10 @@ impl Live {
                 };
                 let because = because.join(", ");
                 let line = format!("{} >>> {}: {because}; {heard}", clock(*at_ms), level_name(*level));
-                self.paint(&line, if *level == Level::Alarm { "1;31" } else { "33" }) + "\n"
+                let strongest = stages.first().and_then(|stage| Some((stage, words.get(stage)?)));
+                let quoted = strongest
+                    .map_or(String::new(), |(s, said)| format!("{:16}{}: \u{201c}{said}\u{201d}\n", "", name(s)));
+                self.paint(&line, if *level == Level::Alarm { "1;31" } else { "33" }) + "\n" + &quoted
             }
             CallEvent::CallEnded { verdict, risk, duration_ms, .. } => {
                 let verdict = verdict_name(*verdict);
@@ -154,6 +157,7 @@ mod tests {
                 at_ms: 64_400,
                 risk: 0.93,
                 stages: vec![Stage::RemoteAccess],
+                words: [(Stage::RemoteAccess, "Read me the number.".into())].into(),
                 heard_at_ms: Some(64_420),
             },
             CallEvent::CallEnded { call_id: id(), verdict: Verdict::Scam, risk: 0.97, duration_ms: 95_000 },

@@ -58,6 +58,8 @@ pub enum CallEvent {
         risk: f32,
         /// Stages that raised it, strongest first.
         stages: Vec<Stage>,
+        /// The words that raised each of them: the utterance in which it was clearest.
+        words: BTreeMap<Stage, String>,
         /// When the first sound of the warning left for the callee's phone; `None` when nothing is played.
         heard_at_ms: Option<u64>,
     },

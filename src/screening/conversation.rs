@@ -4,6 +4,8 @@
 //! Fed with judged utterances, it answers with the event to publish and, where a level is reached for the first time, the
 //! warning. It knows no clock: times are the caller's. It must never decide that a call ends; it only says what it heard.
 
+use std::collections::BTreeMap;
+
 use super::policy::{Policy, Ratchet};
 use super::risk::CallRisk;
 use super::{Level, Speaker, Stage, StageScores, Verdict};
@@ -21,6 +23,8 @@ pub struct Raised {
     pub risk: f32,
     /// Stages that raised it, strongest first.
     pub stages: Vec<Stage>,
+    /// The utterance in which each of them was clearest.
+    pub words: BTreeMap<Stage, String>,
     /// The utterance that did, counted from 1 over all speakers.
     pub utterance: usize,
     /// End of that utterance, milliseconds since the call was answered.
@@ -36,6 +40,7 @@ impl Raised {
             at_ms,
             risk: self.risk,
             stages: self.stages.clone(),
+            words: self.words.clone(),
             heard_at_ms,
         }
     }
@@ -74,6 +79,8 @@ pub struct Conversation {
     utterances: usize,
     alarm_at: Option<usize>,
     seen: [bool; Stage::ALL.len()],
+    /// The clearest utterance of each stage and its probability.
+    clearest: [(f32, String); Stage::ALL.len()],
     judged_ms: u64,
     unheard_ms: u64,
     given_up: bool,
@@ -91,6 +98,7 @@ impl Conversation {
             utterances: 0,
             alarm_at: None,
             seen: [false; Stage::ALL.len()],
+            clearest: Default::default(),
             judged_ms: 0,
             unheard_ms: 0,
             given_up: false,
@@ -103,6 +111,11 @@ impl Conversation {
         self.utterances += 1;
         for stage in Stage::ALL {
             self.seen[stage as usize] |= scores.get(stage) >= SEEN;
+            let (best, words) = &mut self.clearest[stage as usize];
+            // The callee only repeats what was asked of them.
+            if speaker != Speaker::Callee && scores.get(stage) > *best {
+                (*best, *words) = (scores.get(stage), text.to_owned());
+            }
         }
         self.risk.add(speaker, &scores);
         let risk = self.risk();
@@ -124,7 +137,10 @@ impl Conversation {
         if level == Level::Alarm {
             self.alarm_at = Some(self.utterances);
         }
-        Raised { level, risk, stages: self.risk.stages(), utterance: self.utterances, utterance_end_ms }
+        let stages = self.risk.stages();
+        let said = stages.iter().map(|&stage| (stage, self.clearest[stage as usize].1.clone()));
+        let words = said.filter(|(_, words)| !words.is_empty()).collect();
+        Raised { level, risk, stages, words, utterance: self.utterances, utterance_end_ms }
     }
 
     /// Speech that was there but could not be recognised or judged (overload, an engine's failure, lost packets).
@@ -256,9 +272,23 @@ mod tests {
         let mut call = conversation();
         let raised = call.hear(Speaker::Caller, 5, 900, "x", scores(&[Stage::RemoteAccess])).raised.unwrap();
         assert_eq!((raised.utterance, raised.utterance_end_ms), (1, 900));
-        let CallEvent::Warning { stages, heard_at_ms, at_ms, .. } = raised.event("c1", 950, Some(960)) else {
+        let CallEvent::Warning { stages, words, heard_at_ms, at_ms, .. } = raised.event("c1", 950, Some(960)) else {
             panic!("not a warning")
         };
         assert_eq!((stages, heard_at_ms, at_ms), (vec![Stage::RemoteAccess], Some(960), 950));
+        assert_eq!(words, [(Stage::RemoteAccess, "x".to_string())].into());
+    }
+
+    #[test]
+    fn the_words_are_the_callers_clearest_and_not_the_last() {
+        let mut call = conversation();
+        let mut faint = StageScores::default();
+        faint.set(Stage::ProblemClaim, 0.6);
+        call.hear(Speaker::Caller, 0, 9, "clear", scores(&[Stage::ProblemClaim]));
+        call.hear(Speaker::Caller, 0, 9, "faint", faint);
+        call.hear(Speaker::Callee, 0, 9, "repeated", scores(&[Stage::RemoteAccess]));
+        let raised = call.hear(Speaker::Caller, 0, 9, "demand", scores(&[Stage::RemoteAccess])).raised.unwrap();
+        assert_eq!(raised.words[&Stage::ProblemClaim], "clear");
+        assert_eq!(raised.words[&Stage::RemoteAccess], "demand");
     }
 }

@@ -178,6 +178,14 @@ impl Service {
         let endpoint = builder.build();
         let incoming = endpoint.incoming_transactions()?;
         let inner = endpoint.inner.clone();
+        // Sockets first: a port that is taken ends the start before anything is loaded.
+        let transports = Transports::new(inner.clone(), config.sip.advertise, stop.clone());
+        let mut addresses = Vec::new();
+        for ListenAddr { transport, address } in &config.sip.listen {
+            let bound = transports.listen((*transport).into(), *address).await?;
+            info!(%bound, %transport, "listening for SIP");
+            addresses.push(((*transport).into(), bound));
+        }
         let (media_events, media_receiver) = mpsc::unbounded_channel();
         let engine = MediaEngine::start(config.media.settings(), media_events)?;
         let store = open_store(&config).await?;
@@ -185,7 +193,7 @@ impl Service {
         let passwords = config.users.iter().map(|u| (u.name.clone(), u.password.clone())).collect();
         let realm = config.sip.domain.clone().unwrap_or_else(|| "callward".to_string());
         let context = Arc::new(Context {
-            transports: Transports::new(inner.clone(), config.sip.advertise, stop.clone()),
+            transports,
             endpoint: inner,
             phones: Phones::new(Authenticator::new(realm, config.sip.digest.clone(), rand::random()), passwords),
             registry: Registry::default(),
@@ -207,12 +215,6 @@ impl Service {
         tokio::spawn(async move { endpoint.serve().await });
         tokio::spawn(route_media_events(context.clone(), media_receiver));
         tokio::spawn(route_requests(context.clone(), incoming, stop.clone()));
-        let mut addresses = Vec::new();
-        for ListenAddr { transport, address } in &context.config.sip.listen {
-            let bound = context.transports.listen((*transport).into(), *address).await?;
-            info!(%bound, %transport, "listening for SIP");
-            addresses.push(((*transport).into(), bound));
-        }
         Ok(Service { context, stop, addresses, engine: Mutex::new(Some(engine)) })
     }
 

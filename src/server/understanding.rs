@@ -33,6 +33,7 @@ struct Begin {
 enum Work {
     Begin(Begin),
     Heard(ListeningEvent),
+    Quit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,8 @@ pub struct Understanding {
     work: std_mpsc::Sender<Work>,
     listener: watch::Receiver<Option<ListenerHandle>>,
     readiness: watch::Receiver<Readiness>,
-    _listener: std::sync::Arc<parking_lot::Mutex<Option<Listener>>>,
+    keep: std::sync::Arc<parking_lot::Mutex<Option<Listener>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Understanding {
@@ -58,8 +60,8 @@ impl Understanding {
         let (set_listener, listener) = watch::channel(None);
         let (set_readiness, readiness) = watch::channel(Readiness::Loading);
         let keep = std::sync::Arc::default();
-        let understanding =
-            Understanding { work: work.clone(), listener, readiness, _listener: std::sync::Arc::clone(&keep) };
+        let mut understanding =
+            Understanding { work: work.clone(), listener, readiness, keep: std::sync::Arc::clone(&keep), thread: None };
         if !config.screening.enabled {
             set_readiness.send_replace(Readiness::Failed);
             return understanding;
@@ -81,8 +83,9 @@ impl Understanding {
                 }
             }
         });
-        if let Err(error) = spawned {
-            error!(%error, "calls will not be screened");
+        match spawned {
+            Ok(thread) => understanding.thread = Some(thread),
+            Err(error) => error!(%error, "calls will not be screened"),
         }
         understanding
     }
@@ -124,6 +127,18 @@ impl Understanding {
         if let Some(listener) = self.listener.borrow().as_ref() {
             listener.stop(call);
         }
+    }
+}
+
+impl Drop for Understanding {
+    /// Waits for the threads: a process that ends while native code still loads or runs a model crashes in its exit handlers.
+    fn drop(&mut self) {
+        let _ = self.work.send(Work::Quit);
+        if let Some(thread) = self.thread.take() {
+            // It catches what the classifier throws; a defect beyond that has been printed.
+            let _ = thread.join();
+        }
+        drop(self.keep.lock().take());
     }
 }
 
@@ -187,6 +202,7 @@ impl Desk {
                     }
                 }
                 Work::Heard(ListeningEvent::Lost { .. }) => {}
+                Work::Quit => return,
                 Work::Heard(ListeningEvent::Finished { call }) => {
                     if let Some(dossier) = self.calls.remove(&call) {
                         let conclusion = dossier.conversation.conclusion();
