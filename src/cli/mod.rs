@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, Log};
 
 mod analyze;
 mod config;
@@ -63,7 +63,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Models(args) = cli.command {
         return models::run(args, &config);
     }
-    crate::telemetry::init(&config.log)?;
+    let mut log = config.log.clone();
+    // People read what the other commands print; unless they ask for it, a log does not stand between the lines.
+    if !matches!(cli.command, Command::Serve) && log == Log::default() {
+        log.level = "warn".to_string();
+    }
+    crate::telemetry::init(&log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
