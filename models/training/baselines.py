@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 import export
-from corpus import DEMANDS, LABELS, load
+from corpus import DEMANDS, LABELS, load, side
 from model import StageModel
 from samples import Sample, plain
-from train import load_tokenizer, split
+from train import load_tokenizer
 
 HERE = Path(__file__).parent
 
@@ -32,8 +32,9 @@ def main() -> None:
     parser.add_argument("--classifier", type=Path, default=HERE.parent / "classifier")
     o = parser.parse_args()
     card = tomllib.loads((o.classifier / "classifier.toml").read_text(encoding="utf-8"))
-    train, held = split(load(o.corpus), card["training"]["held_out_share"], card["training"]["seed"])
-    train, held = [s for d in train for s in plain(d)], [s for d in held for s in plain(d)]
+    dialogues = load(o.corpus)
+    train = [s for d in dialogues if side(d) != "test" for s in plain(d)]
+    held = [s for d in dialogues if side(d) == "test" for s in plain(d)]
     print(f"{len(train)} turns to learn from, {len(held)} held out")
     truth = np.array([s.labels for s in held]) > 0.5
     results = {

