@@ -32,6 +32,7 @@ impl Analysis {
             risk: self.conclusion.risk,
             warned_at_utterance: self.conclusion.warned_at_utterance,
             stages_seen: self.conclusion.stages_seen.clone(),
+            language: self.conclusion.language.clone(),
         }
     }
 }
@@ -80,21 +81,18 @@ fn times(turns: &[TranscriptTurn]) -> Vec<(u64, u64)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::screening::{Level, Speaker, Stage, StageScores, Verdict};
+    use crate::screening::{Judgement, Level, Speaker, Stage, Verdict};
 
     /// Labels by one word, to test everything but the model.
     struct Keyed;
 
     impl Classifier for Keyed {
-        fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<StageScores, ClassifierError> {
-            let mut scores = StageScores::default();
-            if utterance.text.contains("install") && !context.is_empty() {
-                scores.set(Stage::RemoteAccess, 0.99);
-            }
+        fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<Judgement, ClassifierError> {
             if utterance.text.contains("fail") {
                 return Err(ClassifierError::Inference("asked to".into()));
             }
-            Ok(scores)
+            let install = utterance.text.contains("install") && !context.is_empty();
+            Ok(if install { Judgement::of(&[(Stage::RemoteAccess, 0.99)]) } else { Judgement::default() })
         }
     }
 

@@ -4,7 +4,7 @@
 //! [`analysis`] puts a whole transcript through the same screening as a live call. What the labels mean for the callee
 //! is not decided here but in [`crate::screening`].
 
-use crate::screening::{Speaker, StageScores};
+use crate::screening::{Judgement, Speaker};
 
 pub mod analysis;
 pub mod input;
@@ -24,7 +24,7 @@ pub struct Turn {
 /// Labels utterances.
 pub trait Classifier: Send {
     /// Stage probabilities of `utterance`, given the turns before it (oldest first, at most the last few are used).
-    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<StageScores, ClassifierError>;
+    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<Judgement, ClassifierError>;
 }
 
 /// Why an utterance could not be labelled.

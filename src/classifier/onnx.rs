@@ -16,7 +16,7 @@ use tokenizers::{EncodeInput, Encoding, Tokenizer, TruncationDirection, Truncati
 
 use super::input::{Segments, Shape, compose};
 use super::{Classifier, ClassifierError, Turn};
-use crate::screening::{Stage, StageScores};
+use crate::screening::{Judgement, Stage};
 
 /// The rules of [`super::normalise`] this program implements; a model trained on others must not be loaded.
 const NORMALISER_VERSION: u32 = 1;
@@ -27,16 +27,23 @@ const MAX_WINDOWS: usize = 32;
 
 /// Turns a logit into a probability: `sigmoid(slope * logit + offset)`.
 #[derive(Debug, Clone, Deserialize)]
-struct Label {
-    name: Stage,
+struct Scale {
     slope: f32,
     offset: f32,
 }
 
-impl Label {
-    fn probability(&self, logit: f32) -> f32 {
-        1.0 / (1.0 + (-(self.slope * logit + self.offset)).exp())
+impl Scale {
+    fn probability(&self, logit: f32) -> Result<f32, String> {
+        let probability = 1.0 / (1.0 + (-(self.slope * logit + self.offset)).exp());
+        if probability.is_finite() { Ok(probability) } else { Err("the model's output is not a number".into()) }
     }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Label {
+    name: Stage,
+    #[serde(flatten)]
+    scale: Scale,
 }
 
 /// `classifier.toml`.
@@ -47,6 +54,8 @@ struct Card {
     normaliser: u32,
     input: Shape,
     labels: Vec<Label>,
+    /// The output after the labels.
+    call: Scale,
 }
 
 /// The classifier that is shipped.
@@ -95,33 +104,33 @@ impl OnnxClassifier {
         Ok(Self { session, tokenizer: read_tokenizer(tokenizer)?, card })
     }
 
-    fn judge(&mut self, segments: &Segments) -> Result<StageScores, String> {
+    fn judge(&mut self, segments: &Segments) -> Result<Judgement, String> {
         let input: EncodeInput<'_> = match segments.context.as_str() {
             "" => segments.target.as_str().into(),
             context => (segments.target.as_str(), context).into(),
         };
         let encoding = self.tokenizer.encode(input, true).map_err(|error| error.to_string())?;
         let logits = run(&mut self.session, &encoding).map_err(|error| error.to_string())?;
-        let mut scores = StageScores::default();
-        for (label, logit) in self.card.labels.iter().zip(logits) {
-            let probability = label.probability(logit);
-            if !probability.is_finite() {
-                return Err("the model's output is not a number".into());
-            }
-            scores.set(label.name, probability);
+        let (labels, &[call]) = logits.split_at(self.card.labels.len().min(logits.len())) else {
+            return Err(format!("the model has {} outputs where classifier.toml describes others", logits.len()));
+        };
+        let mut judgement = Judgement { call: self.card.call.probability(call)?, ..Judgement::default() };
+        for (label, &logit) in self.card.labels.iter().zip(labels) {
+            judgement.set(label.name, label.scale.probability(logit)?);
         }
-        Ok(scores)
+        Ok(judgement)
     }
 }
 
 impl Classifier for OnnxClassifier {
-    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<StageScores, ClassifierError> {
-        let mut strongest = StageScores::default();
+    fn classify(&mut self, context: &[Turn], utterance: &Turn) -> Result<Judgement, ClassifierError> {
+        let mut strongest = Judgement::default();
         for segments in compose(context, utterance, self.card.input).iter().take(MAX_WINDOWS) {
             let scores = self.judge(segments).map_err(ClassifierError::Inference)?;
             for stage in Stage::ALL {
                 strongest.set(stage, strongest.get(stage).max(scores.get(stage)));
             }
+            strongest.call = scores.call;
         }
         Ok(strongest)
     }

@@ -60,20 +60,18 @@ impl Live {
                     .map_or(String::new(), |(s, said)| format!("{:16}{}: \u{201c}{said}\u{201d}\n", "", name(s)));
                 self.paint(&line, if *level == Level::Alarm { "1;31" } else { "33" }) + "\n" + &quoted
             }
-            CallEvent::CallEnded { verdict, risk, duration_ms, .. } => {
-                let verdict = verdict_name(*verdict);
-                format!(
-                    "\ncall ended after {}: {verdict}, highest risk {:.0}%\n",
-                    clock(*duration_ms).trim_start(),
-                    risk * 100.0
-                )
+            CallEvent::CallEnded { verdict, risk, duration_ms, language, .. } => {
+                let (verdict, why) = (verdict_name(*verdict), not_judged(language.as_deref()));
+                let (length, risk) = (clock(*duration_ms), risk * 100.0);
+                format!("\ncall ended after {}: {verdict}{why}, highest risk {risk:.0}%\n", length.trim_start())
             }
-            CallEvent::Summary { file, verdict, risk, warned_at_utterance, .. } => {
+            CallEvent::Summary { file, verdict, risk, warned_at_utterance, language, .. } => {
                 let warned = match warned_at_utterance {
                     Some(n) => format!("alarm at utterance {n}"),
                     None => "no alarm".to_string(),
                 };
-                format!("{file}: {}, highest risk {:.0}%, {warned}\n", verdict_name(*verdict), risk * 100.0)
+                let why = not_judged(language.as_deref());
+                format!("{file}: {}{why}, highest risk {:.0}%, {warned}\n", verdict_name(*verdict), risk * 100.0)
             }
         }
     }
@@ -108,6 +106,11 @@ fn level_name(level: Level) -> &'static str {
         Level::Caution => "CAUTION",
         Level::Alarm => "ALARM",
     }
+}
+
+/// Why a call in another language was not judged.
+fn not_judged(language: Option<&str>) -> String {
+    language.map_or(String::new(), |code| format!(" (the caller spoke a language that cannot be judged: {code})"))
 }
 
 fn verdict_name(verdict: Verdict) -> &'static str {
@@ -150,6 +153,7 @@ mod tests {
                 text: "Press the Windows key and R.".into(),
                 stages: [(Stage::ProofTheatre, 0.91), (Stage::Payment, 0.02)].into(),
                 risk: 0.62,
+                language: None,
             },
             CallEvent::Warning {
                 call_id: id(),
@@ -160,7 +164,13 @@ mod tests {
                 words: [(Stage::RemoteAccess, "Read me the number.".into())].into(),
                 heard_at_ms: Some(64_420),
             },
-            CallEvent::CallEnded { call_id: id(), verdict: Verdict::Scam, risk: 0.97, duration_ms: 95_000 },
+            CallEvent::CallEnded {
+                call_id: id(),
+                verdict: Verdict::Scam,
+                risk: 0.97,
+                duration_ms: 95_000,
+                language: None,
+            },
         ];
         let text: String = events.iter().map(|e| live.show(e)).collect();
         insta::assert_snapshot!(text);

@@ -45,6 +45,9 @@ pub enum CallEvent {
         stages: BTreeMap<Stage, f32>,
         /// Risk of the whole call after this utterance.
         risk: f32,
+        /// The language (ISO 639-3) where it is one that cannot be judged; the utterance then counts as unheard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
     },
     /// The risk reached a level for the first time.
     Warning {
@@ -73,6 +76,9 @@ pub enum CallEvent {
         risk: f32,
         /// From answer to end; 0 when never answered.
         duration_ms: u64,
+        /// The language (ISO 639-3) that kept the call from being judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
     },
     /// `callward analyze` only: the conclusion over one input file.
     Summary {
@@ -86,5 +92,8 @@ pub enum CallEvent {
         warned_at_utterance: Option<usize>,
         /// Stages seen in any utterance, in script order.
         stages_seen: Vec<Stage>,
+        /// As in [`CallEvent::CallEnded`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
     },
 }

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::language::LanguageWatch;
 use super::policy::{Policy, Ratchet};
 use super::risk::CallRisk;
-use super::{Level, Speaker, Stage, StageScores, Verdict};
+use super::{Judgement, Level, Speaker, Stage, Verdict};
 use crate::events::CallEvent;
 
 /// Probability from which a stage counts as seen.
@@ -66,6 +67,8 @@ pub struct Conclusion {
     pub warned_at_utterance: Option<usize>,
     /// Stages seen in any utterance, in script order.
     pub stages_seen: Vec<Stage>,
+    /// The language (ISO 639-3) that kept the call from being judged.
+    pub language: Option<String>,
 }
 
 /// The screening of one call.
@@ -84,6 +87,9 @@ pub struct Conversation {
     judged_ms: u64,
     unheard_ms: u64,
     given_up: bool,
+    languages: LanguageWatch,
+    /// The last language that could not be judged.
+    foreign: Option<&'static str>,
 }
 
 impl Conversation {
@@ -102,13 +108,23 @@ impl Conversation {
             judged_ms: 0,
             unheard_ms: 0,
             given_up: false,
+            languages: LanguageWatch::default(),
+            foreign: None,
         }
     }
 
     /// Takes in one judged utterance. Times are milliseconds since the call was answered.
-    pub fn hear(&mut self, speaker: Speaker, start_ms: u64, end_ms: u64, text: &str, scores: StageScores) -> Heard {
-        self.judged_ms = self.judged_ms.saturating_add(end_ms.saturating_sub(start_ms));
+    pub fn hear(&mut self, speaker: Speaker, start_ms: u64, end_ms: u64, text: &str, scores: Judgement) -> Heard {
         self.utterances += 1;
+        // The caller's language decides: it is the caller who demands.
+        let language = if speaker == Speaker::Callee { None } else { self.languages.hear(text) };
+        let scores = if language.is_some() { Judgement::default() } else { scores };
+        if language.is_some() {
+            self.foreign = language;
+            self.miss(start_ms, end_ms);
+        } else {
+            self.judged_ms = self.judged_ms.saturating_add(end_ms.saturating_sub(start_ms));
+        }
         for stage in Stage::ALL {
             self.seen[stage as usize] |= scores.get(stage) >= SEEN;
             let (best, words) = &mut self.clearest[stage as usize];
@@ -129,6 +145,7 @@ impl Conversation {
             text: text.to_owned(),
             stages: scores.to_map(),
             risk,
+            language: language.map(str::to_owned),
         };
         Heard { event, raised }
     }
@@ -166,12 +183,18 @@ impl Conversation {
     /// What is known now; the call may go on.
     pub fn conclusion(&self) -> Conclusion {
         let stages_seen = Stage::ALL.into_iter().filter(|stage| self.seen[*stage as usize]).collect();
-        Conclusion { verdict: self.verdict(), risk: self.highest, warned_at_utterance: self.alarm_at, stages_seen }
+        let (verdict, language) = (self.verdict(), self.language());
+        Conclusion { verdict, risk: self.highest, warned_at_utterance: self.alarm_at, stages_seen, language }
     }
 
     /// The event that closes the call; `duration_ms` runs from answer to end.
     pub fn end(&self, duration_ms: u64) -> CallEvent {
-        CallEvent::CallEnded { call_id: self.call_id.clone(), verdict: self.verdict(), risk: self.highest, duration_ms }
+        let (call_id, verdict, language) = (self.call_id.clone(), self.verdict(), self.language());
+        CallEvent::CallEnded { call_id, verdict, risk: self.highest, duration_ms, language }
+    }
+
+    fn language(&self) -> Option<String> {
+        self.foreign.filter(|_| self.verdict() == Verdict::Unscreened).map(str::to_owned)
     }
 
     fn verdict(&self) -> Verdict {
@@ -198,12 +221,9 @@ mod tests {
         Conversation::new("c1", Policy::default())
     }
 
-    fn scores(stages: &[Stage]) -> StageScores {
-        let mut scores = StageScores::default();
-        for stage in stages {
-            scores.set(*stage, 0.95);
-        }
-        scores
+    fn scores(stages: &[Stage]) -> Judgement {
+        let heard: Vec<(Stage, f32)> = stages.iter().map(|stage| (*stage, 0.99)).collect();
+        Judgement::of(&heard)
     }
 
     fn say(conversation: &mut Conversation, stages: &[Stage]) -> Option<Level> {
@@ -213,13 +233,28 @@ mod tests {
     #[test]
     fn the_script_climbs_from_notice_to_alarm_and_each_level_comes_once() {
         let mut call = conversation();
-        assert_eq!(say(&mut call, &[]), None);
-        assert_eq!(say(&mut call, &[Stage::Impersonation, Stage::ProblemClaim]), Some(Level::Notice));
-        assert_eq!(say(&mut call, &[Stage::ProblemClaim]), None);
+        let raised: Vec<(Level, usize)> = (0..100)
+            .map(|clearness| Judgement::of(&[(Stage::Payment, clearness as f32 / 100.0)]))
+            .filter_map(|judgement| call.hear(Speaker::Caller, 0, 9, "…", judgement).raised)
+            .map(|raised| (raised.level, raised.utterance))
+            .collect();
+        assert_eq!(
+            raised.iter().map(|(level, _)| *level).collect::<Vec<_>>(),
+            [Level::Notice, Level::Caution, Level::Alarm]
+        );
+        let end = call.conclusion();
+        assert_eq!((end.verdict, end.warned_at_utterance), (Verdict::Scam, Some(raised[2].1)));
+        assert_eq!(end.stages_seen, [Stage::Payment]);
+    }
+
+    #[test]
+    fn claims_are_seen_and_a_demand_after_them_alarms() {
+        let mut call = conversation();
+        assert_eq!(say(&mut call, &[Stage::Impersonation, Stage::ProblemClaim]), None);
         assert_eq!(say(&mut call, &[Stage::ProofTheatre]), Some(Level::Alarm));
         assert_eq!(say(&mut call, &[Stage::Payment]), None);
         let end = call.conclusion();
-        assert_eq!((end.verdict, end.warned_at_utterance), (Verdict::Scam, Some(4)));
+        assert_eq!((end.verdict, end.warned_at_utterance), (Verdict::Scam, Some(2)));
         assert_eq!(end.stages_seen, [Stage::Impersonation, Stage::ProblemClaim, Stage::ProofTheatre, Stage::Payment]);
     }
 
@@ -235,9 +270,10 @@ mod tests {
     #[test]
     fn the_verdict_keeps_the_highest_risk_although_safe_conduct_lowers_it() {
         let mut call = conversation();
-        say(&mut call, &[Stage::ProblemClaim, Stage::Impersonation]);
+        let tone = |call| Judgement { call, ..Judgement::default() };
+        call.hear(Speaker::Caller, 0, 9, "Your line has been hacked!", tone(0.95));
         let high = call.risk();
-        say(&mut call, &[Stage::SafeConduct]);
+        call.hear(Speaker::Caller, 0, 9, "Ring us on the number on your bill.", tone(0.05));
         assert!(call.risk() < high);
         assert!((call.conclusion().risk - high).abs() < 1e-6);
     }
@@ -263,6 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_language_nobody_here_judges_ends_unscreened_and_says_which() {
+        let mut call = conversation();
+        let spanish = "Le llamo del departamento técnico porque su ordenador tiene un virus muy grave, señora.";
+        let heard = call.hear(Speaker::Caller, 0, 5000, spanish, scores(&[Stage::RemoteAccess]));
+        let CallEvent::Utterance { language, .. } = heard.event else { panic!("not an utterance") };
+        assert_eq!((language.as_deref(), heard.raised), (Some("spa"), None));
+        let end = call.conclusion();
+        assert_eq!((end.verdict, end.language.as_deref()), (Verdict::Unscreened, Some("spa")));
+    }
+
+    #[test]
     fn silence_is_clean() {
         assert_eq!(conversation().conclusion().verdict, Verdict::Clean);
     }
@@ -282,8 +329,7 @@ mod tests {
     #[test]
     fn the_words_are_the_callers_clearest_and_not_the_last() {
         let mut call = conversation();
-        let mut faint = StageScores::default();
-        faint.set(Stage::ProblemClaim, 0.6);
+        let faint = Judgement::of(&[(Stage::ProblemClaim, 0.6)]);
         call.hear(Speaker::Caller, 0, 9, "clear", scores(&[Stage::ProblemClaim]));
         call.hear(Speaker::Caller, 0, 9, "faint", faint);
         call.hear(Speaker::Callee, 0, 9, "repeated", scores(&[Stage::RemoteAccess]));

@@ -8,16 +8,15 @@
 //! ```
 //! use callward::screening::conversation::Conversation;
 //! use callward::screening::policy::Policy;
-//! use callward::screening::{Level, Speaker, Stage, StageScores};
+//! use callward::screening::{Level, Speaker, Stage, Judgement};
 //!
 //! let mut call = Conversation::new("c1", Policy::default());
-//! let mut scores = StageScores::default();
-//! scores.set(Stage::ProblemClaim, 0.95);
-//! let claim = call.hear(Speaker::Caller, 0, 4_000, "Your line sends out spam.", scores);
+//! let problem = Judgement::of(&[(Stage::ProblemClaim, 0.95)]);
+//! let claim = call.hear(Speaker::Caller, 0, 4_000, "Your line sends out spam.", problem);
 //! assert!(claim.raised.is_none(), "a claim is no demand");
 //!
-//! scores.set(Stage::RemoteAccess, 0.95);
-//! let demand = call.hear(Speaker::Caller, 9_000, 14_000, "Install this, and read me the number.", scores);
+//! let remote = Judgement::of(&[(Stage::RemoteAccess, 0.99)]);
+//! let demand = call.hear(Speaker::Caller, 9_000, 14_000, "Install this, and read me the number.", remote);
 //! assert_eq!(demand.raised.map(|raised| raised.level), Some(Level::Alarm));
 //! ```
 
@@ -25,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod conversation;
 pub mod keys;
+pub mod language;
 pub mod policy;
 pub mod prompt;
 pub mod risk;
@@ -32,7 +32,7 @@ pub mod segmenter;
 pub mod stage;
 pub mod transcript;
 
-pub use stage::{Stage, StageScores};
+pub use stage::{Judgement, Stage};
 
 /// Who spoke: known from the leg, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

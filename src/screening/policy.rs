@@ -21,7 +21,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { notice: 0.25, caution: 0.45, alarm: 0.7, max_unheard: 0.2 }
+        Self { notice: 0.3, caution: 0.65, alarm: 0.7, max_unheard: 0.2 }
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn thresholds_out_of_order_or_range_are_refused_by_name() {
         let order = Policy { caution: 0.9, alarm: 0.7, ..Policy::default() };
-        assert_eq!(order.validated(), Err(PolicyError::Order(0.25, 0.9, 0.7)));
+        assert_eq!(order.validated(), Err(PolicyError::Order(0.3, 0.9, 0.7)));
         let range = Policy { alarm: 1.5, ..Policy::default() };
         assert_eq!(range.validated(), Err(PolicyError::Range("alarm", 1.5)));
         assert!(Policy { notice: f32::NAN, ..Policy::default() }.validated().is_err());

@@ -41,24 +41,50 @@ impl Stage {
         Stage::Handover,
         Stage::SafeConduct,
     ];
+
+    /// Whether it demands something of the callee. Topic is no evidence; demands are.
+    pub fn is_demand(self) -> bool {
+        match self {
+            Stage::RemoteAccess | Stage::Credential | Stage::Payment | Stage::ProofTheatre | Stage::Pressure => true,
+            Stage::ProblemClaim | Stage::Impersonation | Stage::Handover | Stage::SafeConduct => false,
+        }
+    }
 }
 
-/// Probability (0..=1) of each stage in one utterance, in the order of [`Stage::ALL`].
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct StageScores(pub [f32; 9]);
+/// What the classifier makes of one utterance; probabilities, 0..=1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// Of each stage in this utterance, in the order of [`Stage::ALL`].
+    pub stages: [f32; 9],
+    /// That the call so far reads as a scam; a half says nothing.
+    pub call: f32,
+}
 
-impl StageScores {
+impl Default for Judgement {
+    fn default() -> Self {
+        Self { stages: [0.0; 9], call: 0.5 }
+    }
+}
+
+impl Judgement {
+    /// An utterance with these stages and no others, in an even tone.
+    pub fn of(stages: &[(Stage, f32)]) -> Self {
+        let mut judgement = Self::default();
+        stages.iter().for_each(|&(stage, probability)| judgement.set(stage, probability));
+        judgement
+    }
+
     /// The probability of one stage.
     pub fn get(&self, stage: Stage) -> f32 {
-        self.0[stage as usize]
+        self.stages[stage as usize]
     }
 
     /// Sets the probability of one stage.
     pub fn set(&mut self, stage: Stage, probability: f32) {
-        self.0[stage as usize] = probability;
+        self.stages[stage as usize] = probability;
     }
 
-    /// The scores by stage, rounded to three decimals for people and logs.
+    /// The stages by name, rounded to three decimals for people and logs.
     pub fn to_map(&self) -> BTreeMap<Stage, f32> {
         Stage::ALL.iter().map(|&s| (s, (self.get(s) * 1000.0).round() / 1000.0)).collect()
     }

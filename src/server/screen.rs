@@ -65,7 +65,7 @@ pub struct Screen {
     keys: Keys,
     /// The callee said that it is no scam: the rest of the call is judged but not warned of.
     trusted: bool,
-    outcome: Option<(Verdict, f32)>,
+    outcome: Option<Conclusion>,
     ended: bool,
     sender: CallSender,
 }
@@ -149,7 +149,7 @@ impl Screen {
                     self.warn(context, raised);
                 }
             }
-            Understood::Concluded(conclusion) => self.outcome = Some((conclusion.verdict, conclusion.risk)),
+            Understood::Concluded(conclusion) => self.outcome = Some(conclusion),
         }
     }
 
@@ -261,12 +261,16 @@ impl Screen {
         for (_, decided) in std::mem::take(&mut self.decided) {
             self.emit_warning(context, &decided, None);
         }
-        let (verdict, risk) = self.outcome.unwrap_or((Verdict::Unscreened, 0.0));
+        let (verdict, risk, language) = match self.outcome.take() {
+            Some(conclusion) => (conclusion.verdict, conclusion.risk, conclusion.language),
+            None => (Verdict::Unscreened, 0.0, None),
+        };
         context.emit(CallEvent::CallEnded {
             call_id: self.call_id.clone(),
             verdict,
             risk,
             duration_ms: self.duration_ms,
+            language,
         });
         context.recorder.call(CallRecord {
             call_id: self.call_id.clone(),
