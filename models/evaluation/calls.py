@@ -12,8 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from corpus import Dialogue, Turn, load, side  # noqa: E402
 
-# Topics on which scams are played; a genuine call about them is a hard mirror, any other is everyday talk.
-EVERYDAY = {"family", "other", "health"}
 SECURITY = {"bank", "broadband"}
 # A victim has not complied before this long after the deadline turn's end.
 ANSWERED_MS = 1000
@@ -34,12 +32,6 @@ class Call:
     @property
     def scam(self) -> bool:
         return self.dialogue.kind == "scam"
-
-    @property
-    def group(self) -> str:
-        if self.scam:
-            return "scam"
-        return "everyday" if self.dialogue.topic in EVERYDAY else "mirror"
 
     @property
     def security(self) -> bool:

@@ -23,7 +23,7 @@ def precision_recall(outcomes: list[Outcome], path: Path) -> None:
     figure, axes = plt.subplots()
     points = curve(outcomes)
     axes.step([p[1] for p in points], [p[2] for p in points], where="post")
-    for threshold in (0.35, 0.5, 0.7, 0.9):
+    for threshold in (0.3, 0.5, 0.7, 0.9):
         near = min(points, key=lambda p: abs(p[0] - threshold), default=None)
         if near:
             axes.annotate(f"{near[0]:.2f}", (near[1], near[2]), textcoords="offset points", xytext=(-4, -12))

@@ -20,9 +20,9 @@ BOUNDS = [
     ("scam calls alarmed before the deadline turn", "95 %", "scam", lambda o: o.in_time("alarm")),
     ("scam calls alarmed at all", "", "scam", lambda o: o.reached("alarm")),
     ("scam calls cautioned before the deadline turn", "", "scam", lambda o: o.in_time("caution")),
-    ("genuine calls on a scam's topic that get an alarm", "at most 1 %", "mirror", lambda o: o.reached("alarm")),
+    ("genuine calls with a scam's topic or words that get an alarm", "at most 1 %", "mirror", lambda o: o.reached("alarm")),
     ("everyday calls that get an alarm", "at most 0.1 %", "everyday", lambda o: o.reached("alarm")),
-    ("genuine calls on a scam's topic that get more than a notice", "", "mirror", lambda o: o.reached("caution")),
+    ("genuine calls with a scam's topic or words that get more than a notice", "", "mirror", lambda o: o.reached("caution")),
     ("genuine bank and broadband calls that get more than a notice", "at most 3 %", "security", lambda o: o.reached("caution")),
 ]
 
@@ -65,7 +65,7 @@ def heading(o) -> list[str]:
 
 
 def bounds(outcomes: list[Outcome]) -> list[str]:
-    groups = {name: [o for o in outcomes if o.call.group == name] for name in ("scam", "mirror", "everyday")}
+    groups = {name: [o for o in outcomes if o.call.dialogue.group == name] for name in ("scam", "mirror", "everyday")}
     groups["security"] = [o for o in outcomes if o.call.security]
     lines = ["| figure | to reach | measured |", "|---|---|---|"]
     lines += [f"| {name} | {bound} | {share(groups[group], holds)} |" for name, bound, group, holds in BOUNDS]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ LABELS = [
 OUTPUTS = [*LABELS, "scam"]
 DEMANDS = {"proof_theatre", "remote_access", "payment", "credential", "pressure"}
 SPEAKERS = {"caller", "callee", "unknown"}
+# What everyday talk is about, and words that make a mirror of it all the same: computer help, codes, money, retold scams.
+EVERYDAY_TOPICS = {"family", "other", "health"}
+SCRIPT_WORDS = re.compile(
+    r"\b(scam\w*|fraud\w*|virus|hack\w*|remote|any ?desk|team ?viewer|quick (assist|support)|screen|computer|windows|microsoft|password|"
+    r"passcode|pin|codes?|gift cards?|card|bank\w*|account|transfer|crypto|bitcoin|social security|police|warrant)\b", re.IGNORECASE)
 
 
 class CorpusError(Exception):
@@ -37,6 +43,14 @@ class Dialogue:
     topic: str
     turns: tuple[Turn, ...]
     deadline: int | None
+
+    @property
+    def group(self) -> str:
+        """`scam`; `mirror`, a genuine call with a scam's topic or words; `everyday`, any other."""
+        if self.kind == "scam":
+            return "scam"
+        plain = self.topic in EVERYDAY_TOPICS and not any(SCRIPT_WORDS.search(turn.text) for turn in self.turns)
+        return "everyday" if plain else "mirror"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ FLOOR, CERTAIN, CALLEE, NEGATION, FRESH, TONE_LIMIT, RELIEVING = -3.0, 4.0, 0.3,
 # The log-odds that a call without a demand may reach: a probability of 0.35.
 CLAIMS_LIMIT = float(np.log(0.35 / 0.65))
 NAMES = ["BIAS", "TONE", "PROBLEM", "HANDOVER", "SAFE", "DEMAND"]
-EVERYDAY = {"family", "other", "health"}
 
 
 def main() -> None:
@@ -91,8 +90,7 @@ def thresholds(calls, weights) -> None:
         p = risks(heard, weights)
         rows.append((dialogue, p.max(), p[: dialogue.deadline or len(p)].max()))
     scams = [r for r in rows if r[0].kind == "scam"]
-    hard = [r for r in rows if r[0].kind == "genuine" and r[0].topic not in EVERYDAY]
-    everyday = [r for r in rows if r[0].kind == "genuine" and r[0].topic in EVERYDAY]
+    hard, everyday = ([r for r in rows if r[0].group == name] for name in ("mirror", "everyday"))
     security = [r for r in hard if r[0].topic in ("bank", "broadband")]
     print(f"scams {len(scams)}, hard mirrors {len(hard)} (bank and broadband {len(security)}), everyday {len(everyday)}; "
           f"calibration error {calibration_error(rows):.3f}")
