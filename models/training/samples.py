@@ -24,6 +24,9 @@ BRANDS = ["microsoft", "windows", "apple", "amazon", "norton", "mcafee", "paypal
           "telstra", "at t", "spectrum", "openreach", "sky", "vodafone", "xfinity", "hp", "dell"]
 SWAPPABLE = {**{b: BRANDS for b in BRANDS if " " not in b}, **{t: TOOLS for t in TOOLS if " " not in t}}
 KEEP_SPELLING = {"eventvwr", "assoc", "netstat", "cmd", "msconfig", "anydesk", "teamviewer", "ultraviewer", "logmein", "tree"}
+# Said by honest people and by liars: they decide nothing.
+ASSURANCES = ["this is not a scam", "this is a genuine call", "i am honest with you", "you can trust me", "i am not asking for anything",
+              "this call is recorded for training purposes", "don't worry", "i promise you", "it is completely safe", "i'm only trying to help"]
 FILLERS = ["uh", "um", "you know", "okay", "so", "right", "like", "yeah", "sir", "ma'am", "well"]
 
 
@@ -87,6 +90,8 @@ def varied(dialogue: Dialogue, rng: random.Random, strangers: dict[str, list[lis
         turns = merge_turns(turns, rng)
     if rng.random() < 0.25:
         turns = [Turn("unknown", t.text, t.stages) for t in turns]
+    if rng.random() < 0.2:
+        turns = [Turn(t.speaker, assured(t.text, rng) if t.speaker != "callee" else t.text, t.stages) for t in turns]
     turns = turns if spoken else [Turn(t.speaker, damage(t.text, rng), t.stages) for t in turns]
     turns = [t for t in turns if t.text]
     return from_turns(dialogue, turns, 0.75, (rng, strangers))
@@ -131,6 +136,13 @@ def swap_names(turns: list[Turn], rng: random.Random) -> list[Turn]:
             return word
         return mapping.setdefault(word, rng.choice(SWAPPABLE[word]))
     return [Turn(t.speaker, " ".join(other(w) for w in t.text.split()), t.stages) for t in turns]
+
+
+def assured(text: str, rng: random.Random) -> str:
+    if rng.random() > 0.25:
+        return text
+    assurance = rng.choice(ASSURANCES)
+    return f"{assurance} {text}" if rng.random() < 0.7 else f"{text} {assurance}"
 
 
 def merge_turns(turns: list[Turn], rng: random.Random) -> list[Turn]:

@@ -21,7 +21,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { notice: 0.3, caution: 0.65, alarm: 0.7, max_unheard: 0.2 }
+        Self { notice: 0.3, caution: 0.6, alarm: 0.7, max_unheard: 0.2 }
     }
 }
 

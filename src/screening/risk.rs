@@ -14,17 +14,17 @@ use super::{Judgement, Speaker, Stage};
 /// The most that a call without any demand can reach: a notice under every sensible policy.
 pub const CLAIMS_CAP: f32 = 0.35;
 /// Log-odds of a scam before anything was said.
-const BIAS: f32 = -4.42;
+const BIAS: f32 = -4.41;
 /// Log-odds that the clearest tone adds or takes away.
 const TONE: f32 = 2.35;
 /// Log-odds that a problem, certainly claimed, adds.
 const PROBLEM: f32 = 2.22;
 /// Log-odds that a certain handover adds.
-const HANDOVER: f32 = 1.0;
+const HANDOVER: f32 = 0.99;
 /// Log-odds that certain safe conduct takes away.
-const SAFE: f32 = 1.61;
+const SAFE: f32 = 1.62;
 /// Log-odds that the clearest demand adds.
-const DEMAND: f32 = 8.1;
+const DEMAND: f32 = 8.13;
 /// How much of the tone one utterance makes.
 const FRESH: f32 = 0.25;
 /// Log-odds at which a tone is as clear as can be.
