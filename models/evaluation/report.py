@@ -75,7 +75,8 @@ def bounds(outcomes: list[Outcome]) -> list[str]:
 
 
 def sources(outcomes: list[Outcome], outside: list[Outcome]) -> list[str]:
-    lines = ["## By source", "| source | kind | caution or alarm | alarm |", "|---|---|---|---|"]
+    lines = ["## By source", "The corpus here is its test side. `asset` was learned from; `kaggle` and `ftc` (recorded messages, many of them mere", "nuisance) never were.", ""]
+    lines += ["| source | kind | caution or alarm | alarm |", "|---|---|---|---|"]
     for source in dict.fromkeys(o.call.source for o in [*outcomes, *outside]):
         for scam in (True, False):
             group = [o for o in [*outcomes, *outside] if o.call.source == source and o.call.scam == scam]
