@@ -87,7 +87,7 @@ def frozen(base: Path, train: list[Sample], held: list[Sample]) -> np.ndarray:
 def shipped(folder: Path, card: dict, held: list[Sample]) -> np.ndarray:
     logits = export.Session(folder).logits([(s.target, s.context) for s in held])
     slope, offset = (np.array([label[key] for label in card["labels"]]) for key in ("slope", "offset"))
-    return 1 / (1 + np.exp(-(slope * logits + offset)))
+    return 1 / (1 + np.exp(-(slope * logits[:, : len(LABELS)] + offset)))
 
 
 if __name__ == "__main__":
