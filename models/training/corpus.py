@@ -74,6 +74,50 @@ def load_phrases(root: Path) -> list[Phrase]:
     return phrases
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """Some turns out of a call, and ways in which it goes on: as a scammer would (a demand is in the labels) or an honest caller."""
+
+    lead: tuple[Turn, ...]
+    endings: tuple[tuple[str, Turn], ...]
+
+
+LINE = re.compile(r"([<>+-])\s*(?:\[([a-z_,\s]+)\])?\s*(\S.*)")
+
+
+def load_excerpts(root: Path) -> list[Excerpt]:
+    """`excerpts/*.txt`: paragraphs of `> caller`, `< callee`, then `+ [stages] a scammer's ending` and `- an honest one`."""
+    excerpts = []
+    for path in sorted(root.glob("excerpts/*.txt")):
+        for number, paragraph in enumerate(re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip()), 1):
+            excerpts.append(parse_excerpt(paragraph, f"{path}: paragraph {number}"))
+    return excerpts
+
+
+def parse_excerpt(paragraph: str, where: str) -> Excerpt:
+    lead, endings = [], []
+    for line in paragraph.splitlines():
+        found = LINE.fullmatch(line.strip())
+        if not found:
+            raise CorpusError(f"{where}: write >, <, + or -, stages in brackets, then what is said: {line!r}")
+        mark, labels, text = found.groups()
+        stages = frozenset(label.strip() for label in (labels or "").split(",") if label.strip())
+        if not stages <= set(LABELS) or (mark == "<" and stages):
+            raise CorpusError(f"{where}: stages {sorted(stages)} in {line!r}")
+        if mark in "+-" and bool(stages & DEMANDS) != (mark == "+"):
+            raise CorpusError(f"{where}: a demand makes a scammer's ending (+), and nothing else does: {line!r}")
+        if mark in "<>" and endings:
+            raise CorpusError(f"{where}: a lead after the endings; leave a line empty before {line!r}")
+        turn = Turn("callee" if mark == "<" else "caller", text, stages)
+        if mark in "<>":
+            lead.append(turn)
+        else:
+            endings.append(("scam" if mark == "+" else "genuine", turn))
+    if not endings:
+        raise CorpusError(f"{where}: nothing goes on from it")
+    return Excerpt(tuple(lead), tuple(endings))
+
+
 def load(root: Path) -> list[Dialogue]:
     """Every dialogue written for Callward, ordered by file and line, so that a seed means the same everywhere."""
     dialogues, seen = [], set()

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 import voices
-from corpus import DEMANDS, LABELS, Dialogue, Phrase, Turn
+from corpus import DEMANDS, LABELS, Dialogue, Excerpt, Phrase, Turn
 from normaliser import normalise
 
 # They go into `classifier.toml`; `src/classifier/input.rs` composes with them as `compose` does.
@@ -108,6 +108,24 @@ def border(phrase: Phrase, rng: random.Random, strangers: dict[str, list[list[tu
     turn = swap_names([Turn(speaker, damage(normalise(phrase.text), rng), phrase.stages)], rng)[0]
     target, before = compose(context, speaker, turn.text)
     return Sample(target, before, vector(phrase.stages, None), scam, "phrase")
+
+
+def endings(excerpt: Excerpt, rng: random.Random) -> list[Sample]:
+    """Each way the excerpt goes on, by a speaker of its own; now and then without what was said before."""
+    samples = []
+    for kind, ending in excerpt.endings:
+        said = [t.text for t in (*excerpt.lead, ending)]
+        turns = [Turn(t.speaker, normalise(t.text), t.stages) for t in (*excerpt.lead, ending)]
+        if rng.random() < 0.6:
+            turns = voices.exchange(turns, said, rng)
+        if rng.random() < 0.3:
+            turns = swap_names(turns, rng)
+        who = "unknown" if rng.random() < 0.2 else None
+        *lead, last = [Turn(who or t.speaker, damage(t.text, rng), t.stages) for t in turns]
+        context = [] if rng.random() < 0.1 else [(t.speaker, t.text) for t in lead]
+        target, before = compose(context, last.speaker, windows(last.text)[0])
+        samples.append(Sample(target, before, vector(last.stages, kind == "scam"), kind == "scam", "excerpt"))
+    return samples
 
 
 def from_turns(dialogue, turns, keep_context, mixing) -> list[Sample]:

@@ -25,10 +25,10 @@ from tokenizers import Tokenizer
 
 import export
 from calibration import fit_platt
-from corpus import OUTPUTS, Dialogue, Phrase, digest, load, load_heard, load_outside, load_phrases, side
+from corpus import OUTPUTS, Dialogue, Excerpt, Phrase, digest, load, load_excerpts, load_heard, load_outside, load_phrases, side
 from model import MAX_TOKENS, StageModel
 from normaliser import normalise
-from samples import Sample, border, judged, plain, varied
+from samples import Sample, border, endings, judged, plain, varied
 
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def main() -> None:
     outside = load_outside(o.corpus, o.data) if o.data else []
     print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}", flush=True)
     o.work.mkdir(parents=True, exist_ok=True)
-    extras = Extras(load_phrases(o.corpus), load_heard(o.corpus))
+    extras = Extras(load_phrases(o.corpus), load_excerpts(o.corpus), load_heard(o.corpus))
     logits = first_scores(parts, outside, extras, o)
     scored = [d for d in parts["calibrate"] if d.id in logits]
     truth = np.array([s.labels for d in scored for s in plain(d)])
@@ -83,6 +83,7 @@ class Extras:
     """What is learned from beside whole dialogues."""
 
     phrases: list[Phrase]
+    excerpts: list[Excerpt]
     heard: dict[str, list[list[str]]]
 
 
@@ -164,11 +165,11 @@ def fit(model: StageModel, tokenizer, train: list[Dialogue], extras: Extras, o) 
 
 
 def epoch_samples(train, extras, rng, strangers) -> list[Sample]:
-    """A quarter of the dialogues as written, the others varied; every phrase once, in a company of its own. Of the callee's
-    turns, which have no stages, a part is enough."""
+    """A quarter of the dialogues as written, the others varied; every phrase once, in a company of its own, and every
+    excerpt in each of its ways. Of the callee's turns, which have no stages, a part is enough."""
     samples = [s for d in train for s in (plain(d) if rng.random() < 0.25 else varied(d, rng, strangers, extras.heard.get(d.id, [])))]
     samples = [s for s in samples if not s.target.startswith("callee") or rng.random() < CALLEE_SHARE]
-    return samples + [border(p, rng, strangers) for p in extras.phrases]
+    return samples + [border(p, rng, strangers) for p in extras.phrases] + [s for e in extras.excerpts for s in endings(e, rng)]
 
 
 def contexts(train: list[Dialogue]) -> dict[str, list[list[tuple[str, str]]]]:
