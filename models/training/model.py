@@ -6,7 +6,7 @@ from transformers import AutoModel
 
 from corpus import OUTPUTS
 
-MAX_TOKENS = 128
+MAX_TOKENS = 160
 
 
 class StageModel(nn.Module):

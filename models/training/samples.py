@@ -13,10 +13,10 @@ from normaliser import normalise
 CONTEXT_TURNS = 3
 CONTEXT_WORDS = 16
 OPENING_TURNS = 2
-OPENING_WORDS = 10
+OPENING_WORDS = 24
 TARGET_WORDS = 56
-# Target and context together: what 128 tokens hold.
-TOTAL_WORDS = 96
+# Target and context together: what 160 tokens hold.
+TOTAL_WORDS = 112
 
 TOOLS = ["anydesk", "teamviewer", "ultraviewer", "logmein", "supremo", "rustdesk", "screenconnect", "quicksupport",
          "gotoassist", "splashtop", "aeroadmin", "zoho assist", "quick assist", "helplink", "fixmypc", "supportlink"]
@@ -111,7 +111,7 @@ def border(phrase: Phrase, rng: random.Random, strangers: dict[str, list[list[tu
 
 
 def endings(excerpt: Excerpt, rng: random.Random) -> list[Sample]:
-    """Each way the excerpt goes on, by a speaker of its own; now and then without what was said before."""
+    """Each way the excerpt goes on, by a speaker of its own; never without what was said before, which may be all that decides."""
     samples = []
     for kind, ending in excerpt.endings:
         said = [t.text for t in (*excerpt.lead, ending)]
@@ -122,8 +122,7 @@ def endings(excerpt: Excerpt, rng: random.Random) -> list[Sample]:
             turns = swap_names(turns, rng)
         who = "unknown" if rng.random() < 0.2 else None
         *lead, last = [Turn(who or t.speaker, damage(t.text, rng), t.stages) for t in turns]
-        context = [] if rng.random() < 0.1 else [(t.speaker, t.text) for t in lead]
-        target, before = compose(context, last.speaker, windows(last.text)[0])
+        target, before = compose([(t.speaker, t.text) for t in lead], last.speaker, windows(last.text)[0])
         samples.append(Sample(target, before, vector(last.stages, kind == "scam"), kind == "scam", "excerpt"))
     return samples
 

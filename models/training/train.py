@@ -6,7 +6,7 @@
 public transcripts that `../corpus/outside` labels, as `../evaluation/outside.py` describes them. The run is seeded; on the same
 machine type and package versions it gives the same model. A first model learns without the calibration side and judges it:
 those scores calibrate the outputs, and `risk.py` fits the risk to them. The second, which is shipped, learns from both. The
-test side is seen by neither. Two CPU cores need about an hour with --bf16.
+test side is seen by neither. Two CPU cores need an hour and a half with --bf16.
 """
 
 import argparse
@@ -43,9 +43,9 @@ def options():
     parser.add_argument("--data", type=Path, help="public transcripts; without them the model learns from the corpus alone")
     parser.add_argument("--out", type=Path, default=HERE.parent / "classifier")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="scores of the calibration and the test side, for risk.py")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--frozen", type=int, default=2, help="lowest encoder layers kept as they are")
     parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; twice as fast where the CPU has it")
     parser.add_argument("--seed", type=int, default=7)

@@ -84,6 +84,8 @@ pub struct Conversation {
     seen: [bool; Stage::ALL.len()],
     /// The clearest utterance of each stage and its probability.
     clearest: [(f32, String); Stage::ALL.len()],
+    /// The clearest demand: its likeliest stage and its words.
+    deciding: Option<(Stage, String)>,
     judged_ms: u64,
     unheard_ms: u64,
     given_up: bool,
@@ -105,6 +107,7 @@ impl Conversation {
             alarm_at: None,
             seen: [false; Stage::ALL.len()],
             clearest: Default::default(),
+            deciding: None,
             judged_ms: 0,
             unheard_ms: 0,
             given_up: false,
@@ -133,7 +136,9 @@ impl Conversation {
                 (*best, *words) = (scores.get(stage), text.to_owned());
             }
         }
-        self.risk.add(speaker, &scores);
+        if let Some(stage) = self.risk.add(speaker, &scores) {
+            self.deciding = Some((stage, text.to_owned()));
+        }
         let risk = self.risk();
         self.highest = self.highest.max(risk);
         let raised = self.ratchet.raise(self.policy.level(risk)).map(|level| self.raised(level, risk, end_ms));
@@ -155,7 +160,8 @@ impl Conversation {
             self.alarm_at = Some(self.utterances);
         }
         let stages = self.risk.stages();
-        let said = stages.iter().map(|&stage| (stage, self.clearest[stage as usize].1.clone()));
+        let said =
+            stages.iter().map(|&stage| (stage, self.clearest[stage as usize].1.clone())).chain(self.deciding.clone());
         let words = said.filter(|(_, words)| !words.is_empty()).collect();
         Raised { level, risk, stages, words, utterance: self.utterances, utterance_end_ms }
     }
@@ -336,5 +342,21 @@ mod tests {
         let raised = call.hear(Speaker::Caller, 0, 9, "demand", scores(&[Stage::RemoteAccess])).raised.unwrap();
         assert_eq!(raised.words[&Stage::ProblemClaim], "clear");
         assert_eq!(raised.words[&Stage::RemoteAccess], "demand");
+    }
+
+    #[test]
+    fn the_words_of_the_deciding_demand_are_shown_though_no_single_stage_of_it_is_sure() {
+        let mut call = conversation();
+        let shares =
+            [(Stage::RemoteAccess, 0.3), (Stage::Payment, 0.35), (Stage::Credential, 0.3), (Stage::ProofTheatre, 0.3)];
+        call.hear(Speaker::Caller, 0, 9, "fainter", Judgement::of(&[(Stage::Credential, 0.36)]));
+        let claimed = Judgement { call: 0.99, ..Judgement::of(&[(Stage::ProblemClaim, 0.99)]) };
+        (0..9).for_each(|_| drop(call.hear(Speaker::Caller, 0, 9, "claimed", claimed)));
+        let raised = call
+            .hear(Speaker::Caller, 0, 9, "decided", Judgement { call: 0.99, ..Judgement::of(&shares) })
+            .raised
+            .unwrap();
+        assert_eq!(raised.stages, [Stage::Payment, Stage::ProblemClaim]);
+        assert_eq!(raised.words[&Stage::Payment], "decided");
     }
 }

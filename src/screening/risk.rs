@@ -58,13 +58,16 @@ pub struct CallRisk {
     tone: f32,
     /// The clearest demand, 0..=1. More of them add nothing, so that a long call is not a risky one.
     demand: f32,
+    /// The likeliest stage of the caller's utterance that made that demand.
+    demanded: Option<Stage>,
     /// The clearest hearing of each stage from the caller, a probability.
     heard: [f32; Stage::ALL.len()],
 }
 
 impl CallRisk {
-    /// Adds one utterance. Unknown speakers count as the caller.
-    pub fn add(&mut self, speaker: Speaker, judgement: &Judgement) {
+    /// Adds one utterance. Unknown speakers count as the caller. Gives the likeliest stage of a caller's utterance that
+    /// is the clearest demand so far; the callee only repeats what was asked of them.
+    pub fn add(&mut self, speaker: Speaker, judgement: &Judgement) -> Option<Stage> {
         if judgement.call.is_finite() {
             let tone = (logit(judgement.call) / TONE_LIMIT).clamp(-1.0, 1.0);
             self.tone += FRESH * (tone - self.tone);
@@ -72,13 +75,20 @@ impl CallRisk {
         let share = if speaker == Speaker::Callee { CALLEE } else { 1.0 };
         let safe = known(judgement.get(Stage::SafeConduct));
         let nothing: f32 = Stage::ALL.iter().map(|&stage| 1.0 - trust(stage) * known(judgement.get(stage))).product();
-        self.demand = self.demand.max(strength(1.0 - nothing) * share * (1.0 - NEGATION * safe));
-        if speaker != Speaker::Callee {
-            for stage in Stage::ALL {
-                let heard = &mut self.heard[stage as usize];
-                *heard = heard.max(known(judgement.get(stage)));
-            }
+        let demand = strength(1.0 - nothing) * share * (1.0 - NEGATION * safe);
+        let clearest = demand > self.demand;
+        self.demand = self.demand.max(demand);
+        if speaker == Speaker::Callee {
+            return None;
         }
+        for stage in Stage::ALL {
+            let heard = &mut self.heard[stage as usize];
+            *heard = heard.max(known(judgement.get(stage)));
+        }
+        if clearest {
+            self.demanded = likeliest_demand(judgement);
+        }
+        self.demanded.filter(|_| clearest)
     }
 
     /// The risk now, in 0..=1.
@@ -88,14 +98,13 @@ impl CallRisk {
         probability(undemanding.min(logit(CLAIMS_CAP)) + DEMAND * self.demand)
     }
 
-    /// Stages that make up the risk: the demands, clearest first, then what was claimed. Where something was demanded but no
-    /// stage is sure, the likeliest demand.
+    /// Stages that make up the risk: the demands, clearest first, then what was claimed. Of the clearest demand the likeliest
+    /// stage is among them, sure or not.
     pub fn stages(&self) -> Vec<Stage> {
         let mut stages: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| *stage != Stage::SafeConduct).collect();
         stages
             .sort_by(|a, b| b.is_demand().cmp(&a.is_demand()).then(self.clearness(*b).total_cmp(&self.clearness(*a))));
-        let likeliest = stages.first().copied().filter(|stage| self.clearness(*stage) > 0.0 && self.demand > 0.0);
-        stages.retain(|stage| self.clearness(*stage) >= NAMED || Some(*stage) == likeliest);
+        stages.retain(|stage| self.clearness(*stage) >= NAMED || Some(*stage) == self.demanded);
         stages
     }
 
@@ -106,6 +115,11 @@ impl CallRisk {
     fn clearness(&self, stage: Stage) -> f32 {
         self.heard[stage as usize]
     }
+}
+
+fn likeliest_demand(judgement: &Judgement) -> Option<Stage> {
+    let demands = Stage::ALL.into_iter().filter(|stage| stage.is_demand());
+    demands.max_by(|a, b| known(judgement.get(*a)).total_cmp(&known(judgement.get(*b))))
 }
 
 fn probability(log_odds: f32) -> f32 {
@@ -212,12 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn demands_are_named_before_claims_and_the_likeliest_when_none_is_sure() {
+    fn demands_are_named_before_claims_and_of_the_clearest_one_the_likeliest_stage_even_if_unsure() {
         let mut risk = CallRisk::default();
         let unsure = [(Stage::Impersonation, 0.9), (Stage::RemoteAccess, 0.3), (Stage::Payment, 0.2)];
-        risk.add(Speaker::Caller, &said(&unsure));
+        assert_eq!(risk.add(Speaker::Caller, &said(&unsure)), Some(Stage::RemoteAccess));
         assert_eq!(risk.stages(), [Stage::RemoteAccess, Stage::Impersonation]);
-        risk.add(Speaker::Caller, &said(&[(Stage::Payment, 0.8)]));
+        assert_eq!(risk.add(Speaker::Caller, &said(&[(Stage::Credential, 0.35)])), None);
+        assert_eq!(risk.stages(), [Stage::RemoteAccess, Stage::Impersonation]);
+        assert_eq!(risk.add(Speaker::Caller, &said(&[(Stage::Payment, 0.8)])), Some(Stage::Payment));
         assert_eq!(risk.stages(), [Stage::Payment, Stage::Impersonation]);
     }
 
