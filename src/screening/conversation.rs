@@ -348,14 +348,10 @@ mod tests {
     fn the_words_of_the_deciding_demand_are_shown_though_no_single_stage_of_it_is_sure() {
         let mut call = conversation();
         let shares =
-            [(Stage::RemoteAccess, 0.3), (Stage::Payment, 0.35), (Stage::Credential, 0.3), (Stage::ProofTheatre, 0.3)];
+            [(Stage::RemoteAccess, 0.3), (Stage::Payment, 0.35), (Stage::Credential, 0.3), (Stage::ProblemClaim, 0.99)];
         call.hear(Speaker::Caller, 0, 9, "fainter", Judgement::of(&[(Stage::Credential, 0.36)]));
-        let claimed = Judgement { call: 0.99, ..Judgement::of(&[(Stage::ProblemClaim, 0.99)]) };
-        (0..9).for_each(|_| drop(call.hear(Speaker::Caller, 0, 9, "claimed", claimed)));
-        let raised = call
-            .hear(Speaker::Caller, 0, 9, "decided", Judgement { call: 0.99, ..Judgement::of(&shares) })
-            .raised
-            .unwrap();
+        let decided = Judgement { call: 0.99, ..Judgement::of(&shares) };
+        let raised = call.hear(Speaker::Caller, 0, 9, "decided", decided).raised.unwrap();
         assert_eq!(raised.stages, [Stage::Payment, Stage::ProblemClaim]);
         assert_eq!(raised.words[&Stage::Payment], "decided");
     }
