@@ -65,7 +65,8 @@ def main() -> None:
     o.work.mkdir(parents=True, exist_ok=True)
     extras = Extras(load_phrases(o.corpus), load_excerpts(o.corpus), load_heard(o.corpus))
     logits = first_scores(parts, outside, extras, o)
-    scored = [d for d in parts["calibrate"] if d.id in logits]
+    # Kept scores may be older than the corpus: a dialogue rewritten since then is left out.
+    scored = [d for d in parts["calibrate"] if len(logits.get(d.id, ())) == len(d.turns)]
     truth = np.array([s.labels for d in scored for s in plain(d)])
     rows = np.array([row for d in scored for row in logits[d.id]])
     platt = [fit_platt(rows[:, i], truth[:, i]) for i in range(len(OUTPUTS))]
