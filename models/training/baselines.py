@@ -15,6 +15,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import export
 from corpus import DEMANDS, LABELS, load, side
@@ -56,14 +58,14 @@ def f1(probability: np.ndarray, truth: np.ndarray) -> float:
     return 2 * (hit & truth).sum() / max(hit.sum() + truth.sum(), 1)
 
 
-def logistic() -> OneVsRestClassifier:
-    return OneVsRestClassifier(LogisticRegression(max_iter=2000, class_weight="balanced", C=4.0))
+def logistic(strength: float) -> OneVsRestClassifier:
+    return OneVsRestClassifier(LogisticRegression(max_iter=200, class_weight="balanced", C=strength))
 
 
 def tf_idf(train: list[Sample], held: list[Sample]) -> np.ndarray:
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     inputs = words.fit_transform(s.target for s in train)
-    model = logistic().fit(inputs, np.array([s.labels for s in train]))
+    model = logistic(4.0).fit(inputs, np.array([s.labels for s in train]))
     return model.predict_proba(words.transform(s.target for s in held))
 
 
@@ -73,14 +75,15 @@ def frozen(base: Path, train: list[Sample], held: list[Sample]) -> np.ndarray:
 
     def embed(samples: list[Sample]) -> np.ndarray:
         rows = []
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             for at in range(0, len(samples), 32):
                 piece = samples[at : at + 32]
                 encoded = [tokenizer.encode(s.target, s.context) if s.context else tokenizer.encode(s.target) for s in piece]
-                rows.append(encoder(**{k: torch.from_numpy(v) for k, v in export.pad(encoded).items()}).numpy())
+                rows.append(encoder(**{k: torch.from_numpy(v) for k, v in export.pad(encoded).items()}).float().numpy())
         return np.concatenate(rows)
 
-    model = logistic().fit(embed(train), np.array([s.labels for s in train]))
+    # Scaled, or the fit takes longer than the embedding.
+    model = make_pipeline(StandardScaler(), logistic(0.1)).fit(embed(train), np.array([s.labels for s in train]))
     return model.predict_proba(embed(held))
 
 
