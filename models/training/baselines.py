@@ -59,7 +59,7 @@ def f1(probability: np.ndarray, truth: np.ndarray) -> float:
 
 
 def logistic(strength: float) -> OneVsRestClassifier:
-    return OneVsRestClassifier(LogisticRegression(max_iter=200, class_weight="balanced", C=strength))
+    return OneVsRestClassifier(LogisticRegression(max_iter=2000, class_weight="balanced", C=strength))
 
 
 def tf_idf(train: list[Sample], held: list[Sample]) -> np.ndarray:

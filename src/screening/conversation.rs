@@ -84,7 +84,7 @@ pub struct Conversation {
     seen: [bool; Stage::ALL.len()],
     /// The clearest utterance of each stage and its probability.
     clearest: [(f32, String); Stage::ALL.len()],
-    /// The clearest demand: its likeliest stage and its words.
+    /// The caller's clearest demand: its likeliest stage and its words.
     deciding: Option<(Stage, String)>,
     judged_ms: u64,
     unheard_ms: u64,

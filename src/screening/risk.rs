@@ -58,15 +58,15 @@ pub struct CallRisk {
     tone: f32,
     /// The clearest demand, 0..=1. More of them add nothing, so that a long call is not a risky one.
     demand: f32,
-    /// The likeliest stage of the caller's utterance that made that demand.
-    demanded: Option<Stage>,
+    /// The caller's clearest demand and the likeliest stage of its utterance.
+    demanded: Option<(f32, Stage)>,
     /// The clearest hearing of each stage from the caller, a probability.
     heard: [f32; Stage::ALL.len()],
 }
 
 impl CallRisk {
-    /// Adds one utterance. Unknown speakers count as the caller. Gives the likeliest stage of a caller's utterance that
-    /// is the clearest demand so far; the callee only repeats what was asked of them.
+    /// Adds one utterance. Unknown speakers count as the caller. Gives the likeliest stage of an utterance that is
+    /// the caller's clearest demand so far; the callee only repeats what was asked of them.
     pub fn add(&mut self, speaker: Speaker, judgement: &Judgement) -> Option<Stage> {
         if judgement.call.is_finite() {
             let tone = (logit(judgement.call) / TONE_LIMIT).clamp(-1.0, 1.0);
@@ -76,7 +76,6 @@ impl CallRisk {
         let safe = known(judgement.get(Stage::SafeConduct));
         let nothing: f32 = Stage::ALL.iter().map(|&stage| 1.0 - trust(stage) * known(judgement.get(stage))).product();
         let demand = strength(1.0 - nothing) * share * (1.0 - NEGATION * safe);
-        let clearest = demand > self.demand;
         self.demand = self.demand.max(demand);
         if speaker == Speaker::Callee {
             return None;
@@ -85,10 +84,12 @@ impl CallRisk {
             let heard = &mut self.heard[stage as usize];
             *heard = heard.max(known(judgement.get(stage)));
         }
-        if clearest {
-            self.demanded = likeliest_demand(judgement);
+        if demand <= self.demanded.map_or(0.0, |(clearest, _)| clearest) {
+            return None;
         }
-        self.demanded.filter(|_| clearest)
+        let stage = likeliest_demand(judgement)?;
+        self.demanded = Some((demand, stage));
+        Some(stage)
     }
 
     /// The risk now, in 0..=1.
@@ -98,13 +99,14 @@ impl CallRisk {
         probability(undemanding.min(logit(CLAIMS_CAP)) + DEMAND * self.demand)
     }
 
-    /// Stages that make up the risk: the demands, clearest first, then what was claimed. Of the clearest demand the likeliest
-    /// stage is among them, sure or not.
+    /// Stages that make up the risk: the demands, clearest first, then what was claimed. Of the caller's clearest demand the
+    /// likeliest stage is among them, sure or not.
     pub fn stages(&self) -> Vec<Stage> {
         let mut stages: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| *stage != Stage::SafeConduct).collect();
         stages
             .sort_by(|a, b| b.is_demand().cmp(&a.is_demand()).then(self.clearness(*b).total_cmp(&self.clearness(*a))));
-        stages.retain(|stage| self.clearness(*stage) >= NAMED || Some(*stage) == self.demanded);
+        let demanded = self.demanded.map(|(_, stage)| stage);
+        stages.retain(|stage| self.clearness(*stage) >= NAMED || Some(*stage) == demanded);
         stages
     }
 
@@ -235,6 +237,14 @@ mod tests {
         assert_eq!(risk.stages(), [Stage::RemoteAccess, Stage::Impersonation]);
         assert_eq!(risk.add(Speaker::Caller, &said(&[(Stage::Payment, 0.8)])), Some(Stage::Payment));
         assert_eq!(risk.stages(), [Stage::Payment, Stage::Impersonation]);
+    }
+
+    #[test]
+    fn a_callee_who_repeats_a_demand_does_not_keep_the_callers_fainter_one_from_being_named() {
+        let mut risk = CallRisk::default();
+        assert_eq!(risk.add(Speaker::Callee, &demand(0.999)), None);
+        assert_eq!(risk.add(Speaker::Caller, &said(&[(Stage::Payment, 0.1)])), Some(Stage::Payment));
+        assert_eq!(risk.stages(), [Stage::Payment]);
     }
 
     proptest! {
