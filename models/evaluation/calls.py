@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
-from corpus import Dialogue, Turn, load, side  # noqa: E402
+from corpus import Dialogue, Turn, load, load_talk, side  # noqa: E402
 
 SECURITY = {"bank", "broadband"}
 # A victim has not complied before this long after the deadline turn's end.
@@ -75,6 +75,11 @@ def corpus_calls(root: Path, everything: bool) -> list[Call]:
         if everything or side(dialogue) == "test":
             calls.append(Call("corpus", dialogue))
     return calls
+
+
+def talk_calls(root: Path) -> list[Call]:
+    """Everyday calls that are only measured with."""
+    return [Call("everyday talk", dialogue, labelled=False) for dialogue in load_talk(root)]
 
 
 def spoken_calls(root: Path, corpus: Path, engine: str, most: int) -> list[Call]:

@@ -49,6 +49,8 @@ class Dialogue:
         """`scam`; `mirror`, a genuine call with a scam's topic or words; `everyday`, any other."""
         if self.kind == "scam":
             return "scam"
+        if self.topic == "talk":
+            return "everyday"
         plain = self.topic in EVERYDAY_TOPICS and not any(SCRIPT_WORDS.search(turn.text) for turn in self.turns)
         return "everyday" if plain else "mirror"
 
@@ -131,6 +133,23 @@ def load(root: Path) -> list[Dialogue]:
                 raise CorpusError(f"{where}: the id {dialogue.id!r} is used twice; give this dialogue its own")
             seen.add(dialogue.id)
             dialogues.append(dialogue)
+    return dialogues
+
+
+def load_talk(root: Path) -> list[Dialogue]:
+    """`talk/*.txt`: everyday calls, paragraphs of `> caller` and `< callee`. They are only measured with; however often they
+    speak of codes or cards, they count as everyday talk, so that they flatter no figure of mirrors."""
+    dialogues = []
+    for path in sorted(root.glob("talk/*.txt")):
+        for number, paragraph in enumerate(re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip()), 1):
+            turns = []
+            for line in paragraph.splitlines():
+                mark, text = line[:2], line[2:].strip()
+                if mark not in ("> ", "< ") or not text:
+                    raise CorpusError(f"{path}: paragraph {number}: write > or <, a blank, then what is said: {line!r}")
+                turns.append(Turn("caller" if mark == "> " else "callee", text, frozenset()))
+            name = f"{path.stem}-{number:03}"
+            dialogues.append(Dialogue(name, name, "genuine", "talk", tuple(turns), None))
     return dialogues
 
 

@@ -94,21 +94,26 @@ mod tests {
     #[test]
     fn no_dialogue_of_the_corpus_is_taken_for_another_language() {
         let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/corpus");
-        let mut dialogues = 0;
-        for kind in ["scam", "genuine"] {
-            for file in std::fs::read_dir(corpus.join(kind)).unwrap() {
-                for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
-                    let dialogue: serde_json::Value = serde_json::from_str(line).unwrap();
-                    let mut watch = LanguageWatch::default();
-                    for turn in dialogue["turns"].as_array().unwrap() {
-                        let text = turn["text"].as_str().unwrap();
-                        assert_eq!(watch.hear(text), None, "{}: {text}", dialogue["id"]);
-                    }
-                    dialogues += 1;
-                }
+        let files = |folder: &str| -> Vec<String> {
+            let entries = std::fs::read_dir(corpus.join(folder)).unwrap();
+            entries.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+        };
+        let mut dialogues: Vec<Vec<String>> = Vec::new();
+        for line in files("scam").iter().chain(&files("genuine")).flat_map(|file| file.lines()) {
+            let dialogue: serde_json::Value = serde_json::from_str(line).unwrap();
+            let turns = dialogue["turns"].as_array().unwrap();
+            dialogues.push(turns.iter().map(|turn| turn["text"].as_str().unwrap().to_owned()).collect());
+        }
+        for paragraph in files("talk").iter().flat_map(|file| file.split("\n\n")) {
+            dialogues.push(paragraph.lines().map(|line| line.trim_start_matches(['<', '>']).to_owned()).collect());
+        }
+        for dialogue in &dialogues {
+            let mut watch = LanguageWatch::default();
+            for text in dialogue {
+                assert_eq!(watch.hear(text), None, "{text} in {dialogue:?}");
             }
         }
-        assert!(dialogues > 1000);
+        assert!(dialogues.len() > 4000);
     }
 
     #[test]
