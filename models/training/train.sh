@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the classifier in an environment of its own: models/training/train.sh [OPTIONS OF train.py]
-# Nothing of it is needed to build, run or test Callward. Needs Python 3.11, two cores, 6 GB of disk and an hour and a half.
+# Nothing of it is needed to build, run or test Callward. Needs Python 3.11, two cores, 6 GB of disk and an hour.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=target/training

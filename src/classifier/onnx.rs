@@ -21,7 +21,7 @@ use crate::screening::{Judgement, Stage};
 /// The rules of [`super::normalise`] this program implements; a model trained on others must not be loaded.
 const NORMALISER_VERSION: u32 = 1;
 /// Tokens of both segments together, the model's training length.
-const MAX_TOKENS: usize = 160;
+const MAX_TOKENS: usize = 208;
 /// Windows of one utterance that are judged; more than a thousand words in one turn is no speech.
 const MAX_WINDOWS: usize = 32;
 

@@ -14,17 +14,17 @@ use super::{Judgement, Speaker, Stage};
 /// The most that a call without any demand can reach: a notice under every sensible policy.
 pub const CLAIMS_CAP: f32 = 0.35;
 /// Log-odds of a scam before anything was said.
-const BIAS: f32 = -4.30;
+const BIAS: f32 = -3.90;
 /// Log-odds that the clearest tone adds or takes away.
-const TONE: f32 = 2.77;
+const TONE: f32 = 2.60;
 /// Log-odds that a problem, certainly claimed, adds.
-const PROBLEM: f32 = 1.89;
+const PROBLEM: f32 = 1.18;
 /// Log-odds that a certain handover adds.
-const HANDOVER: f32 = 0.93;
+const HANDOVER: f32 = 0.18;
 /// Log-odds that certain safe conduct takes away.
-const SAFE: f32 = 0.58;
+const SAFE: f32 = 0.61;
 /// Log-odds that the clearest demand adds.
-const DEMAND: f32 = 8.12;
+const DEMAND: f32 = 7.81;
 /// How much of the tone one utterance makes.
 const FRESH: f32 = 0.25;
 /// Log-odds at which a tone is as clear as can be.
