@@ -165,7 +165,7 @@ fn values_that_cannot_work_are_refused() {
     insta::assert_snapshot!(error("[sip]\ntrusted = [\"0.0.0.0/0\"]\n"), @r#"callward.toml:2:12: `sip.trusted[0]` would believe anybody; name the provider's own addresses"#);
     insta::assert_snapshot!(error("[sip]\ntrusted = [\"provider.example\"]\n"), @r#"callward.toml:2:12: `sip.trusted[0]` is wrong: "provider.example" is no address; write an IP address or a network, as "192.0.2.1" or "192.0.2.0/24""#);
     insta::assert_snapshot!(error("[sip.session_timer]\nexpires_s = 30\n"), @r#"callward.toml:2:1: `sip.session_timer.expires_s` is below 90 seconds, which peers refuse (RFC 4028 section 5); write 1800, for example"#);
-    insta::assert_snapshot!(error("[screening.thresholds]\ncaution = 0.9\n"), @r#"callward.toml:1:12: `screening.thresholds` do not rise: notice 0.3, caution 0.9, alarm 0.7; each must be at least the one before"#);
+    insta::assert_snapshot!(error("[screening.thresholds]\ncaution = 0.9\n"), @r#"callward.toml:1:12: `screening.thresholds` do not rise: notice 0.3, caution 0.9, alarm 0.8; each must be at least the one before"#);
     insta::assert_snapshot!(error("[screening.thresholds]\nalarm = 1.5\n"), @r#"callward.toml:2:1: `screening.thresholds.alarm` is 1.5; write a number between 0 and 1"#);
     insta::assert_snapshot!(error("[screening.thresholds]\nalarm = nan\n"), @r#"callward.toml:2:1: `screening.thresholds.alarm` is NaN; write a number between 0 and 1"#);
     insta::assert_snapshot!(error("[database]\nurl = \"postgres://db/callward\"\n"), @r#"callward.toml:2:1: `database.url` cannot be "postgres://db/callward"; write sqlite:///PATH, the only database supported yet"#);

@@ -21,7 +21,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { notice: 0.3, caution: 0.6, alarm: 0.7, max_unheard: 0.2 }
+        Self { notice: 0.3, caution: 0.7, alarm: 0.8, max_unheard: 0.2 }
     }
 }
 
@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn thresholds_out_of_order_or_range_are_refused_by_name() {
-        let order = Policy { caution: 0.9, alarm: 0.7, ..Policy::default() };
-        assert_eq!(order.validated(), Err(PolicyError::Order(0.3, 0.9, 0.7)));
+        let order = Policy { caution: 0.9, alarm: 0.8, ..Policy::default() };
+        assert_eq!(order.validated(), Err(PolicyError::Order(0.3, 0.9, 0.8)));
         let range = Policy { alarm: 1.5, ..Policy::default() };
         assert_eq!(range.validated(), Err(PolicyError::Range("alarm", 1.5)));
         assert!(Policy { notice: f32::NAN, ..Policy::default() }.validated().is_err());
