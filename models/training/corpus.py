@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,9 +92,13 @@ def load_excerpts(root: Path) -> list[Excerpt]:
     """`excerpts/*.txt`: paragraphs of `> caller`, `< callee`, then `+ [stages] a scammer's ending` and `- an honest one`."""
     excerpts = []
     for path in sorted(root.glob("excerpts/*.txt")):
-        for number, paragraph in enumerate(re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip()), 1):
-            excerpts.append(parse_excerpt(paragraph, f"{path}: paragraph {number}"))
+        excerpts += [parse_excerpt(paragraph, f"{path}: paragraph {number}") for number, paragraph in paragraphs(path)]
     return excerpts
+
+
+def paragraphs(path: Path) -> Iterator[tuple[int, str]]:
+    """What empty lines divide, counted from 1."""
+    return enumerate(re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip()), 1)
 
 
 def parse_excerpt(paragraph: str, where: str) -> Excerpt:
@@ -141,7 +146,7 @@ def load_talk(root: Path) -> list[Dialogue]:
     speak of codes or cards, they count as everyday talk, so that they flatter no figure of mirrors."""
     dialogues = []
     for path in sorted(root.glob("talk/*.txt")):
-        for number, paragraph in enumerate(re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip()), 1):
+        for number, paragraph in paragraphs(path):
             turns = []
             for line in paragraph.splitlines():
                 mark, text = line[:2], line[2:].strip()

@@ -9,14 +9,13 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from corpus import OUTPUTS
 
 MAX_TOKENS = 208
-
-
+# The name under which transformers finds `attention`.
 ATTENTION = "byte_dropout"
 
 
 class ByteDropout(nn.Module):
-    """Dropout whose mask is drawn a byte an element. PyTorch draws its masks on one core, a double an element, which is a third of
-    a training step here; the share kept is a 256th. Seeded by NumPy's seed, as `train.learn` sets it."""
+    """Dropout whose mask is drawn a byte an element, `p` to the nearest 256th. PyTorch draws its masks on one core, which is more
+    than a quarter of a training step on two. Follows NumPy's seed, which `train.fit` sets."""
 
     def __init__(self, p: float):
         super().__init__()

@@ -63,18 +63,19 @@ def main() -> None:
     print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}", flush=True)
     o.work.mkdir(parents=True, exist_ok=True)
     extras = Extras(load_phrases(o.corpus), load_excerpts(o.corpus), load_heard(o.corpus))
-    model = trained(parts["learn"] + outside, extras, o)
+    model = trained(parts["learn"] + outside, extras, named, o)
     o.out.mkdir(parents=True, exist_ok=True)
     export.save(model, load_tokenizer(o.base / "tokenizer.json"), o.out)
     session = export.Session(o.out)
     logits = {name: judge(session, parts[name]) for name in ("calibrate", "test")}
-    truth = {name: np.array([s.labels for d in parts[name] for s in plain(d)]) for name in logits}
+    samples = {name: [s for d in parts[name] for s in plain(d)] for name in logits}
     rows = {name: np.array([row for d in parts[name] for row in logits[name][d.id]]) for name in logits}
-    platt = [fit_platt(rows["calibrate"][:, i], truth["calibrate"][:, i]) for i in range(len(OUTPUTS))]
+    truth = np.array([s.labels for s in samples["calibrate"]])
+    platt = [fit_platt(rows["calibrate"][:, i], truth[:, i]) for i in range(len(OUTPUTS))]
     for name in logits:
         save_scores(o.work / f"{name}.json", parts[name], logits[name], platt)
     export.write_card(o.out, platt, o, named, {name: len(dialogues) for name, dialogues in parts.items()})
-    report(rows["test"], [s for d in parts["test"] for s in plain(d)], platt)
+    report(rows["test"], samples["test"], platt)
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,11 @@ class Extras:
     heard: dict[str, list[list[str]]]
 
 
-def trained(dialogues: list[Dialogue], extras: Extras, o) -> StageModel:
+def trained(dialogues: list[Dialogue], extras: Extras, corpus: str, o) -> StageModel:
     """The network after training. Its weights are kept in --work under the corpus and the options that made them, so that a run
     which is cut short after that goes on."""
     torch.manual_seed(o.seed)
-    made_by = f"{digest(o.corpus)} {o.seed} {o.epochs} {o.batch} {o.rate} {o.frozen} {o.bf16} {o.data is not None} {o.onward}"
+    made_by = f"{corpus} {o.seed} {o.epochs} {o.batch} {o.rate} {o.frozen} {o.bf16} {o.data is not None} {o.onward}"
     model, kept = StageModel(str(o.base)), o.work / f"weights-{hashlib.sha256(made_by.encode()).hexdigest()[:12]}.pt"
     if kept.exists():
         model.load_state_dict(torch.load(kept))
