@@ -78,8 +78,8 @@ def corpus_calls(root: Path, everything: bool) -> list[Call]:
 
 
 def talk_calls(root: Path) -> list[Call]:
-    """Everyday calls that are only measured with."""
-    return [Call("everyday talk", dialogue, labelled=False) for dialogue in load_talk(root)]
+    """The test side of the everyday calls."""
+    return [Call("everyday talk", dialogue, labelled=False) for dialogue in load_talk(root) if side(dialogue) == "test"]
 
 
 def spoken_calls(root: Path, corpus: Path, engine: str, most: int) -> list[Call]:

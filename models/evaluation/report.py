@@ -2,8 +2,7 @@
 
     python report.py --callward ../../target/release/callward --out report [--outside DIR] [--spoken DIR]
 
-Measured is the corpus's test side, whose families training never saw, with the everyday talk that is only measured with;
-whatever `outside.py` wrote to --outside, each source for itself; and what recognisers hear of the calls that `../speech/spoken.py` spoke to --spoken.
+Measured is the corpus's test side, whose families training never saw, its everyday talk included; whatever `outside.py` wrote to --outside, each source for itself; and what recognisers hear of the calls that `../speech/spoken.py` spoke to --spoken.
 """
 
 import argparse

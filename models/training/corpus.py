@@ -142,8 +142,8 @@ def load(root: Path) -> list[Dialogue]:
 
 
 def load_talk(root: Path) -> list[Dialogue]:
-    """`talk/*.txt`: everyday calls, paragraphs of `> caller` and `< callee`. They are only measured with; however often they
-    speak of codes or cards, they count as everyday talk, so that they flatter no figure of mirrors."""
+    """`talk/*.txt`: everyday calls, paragraphs of `> caller` and `< callee`. However often they speak of codes or cards, they
+    count as everyday talk, so that they flatter no figure of mirrors."""
     dialogues = []
     for path in sorted(root.glob("talk/*.txt")):
         for number, paragraph in paragraphs(path):
@@ -191,10 +191,13 @@ def load_heard(root: Path) -> dict[str, list[list[str]]]:
 
 
 def side(dialogue: Dialogue) -> str:
-    """`learn`, `calibrate` or `test` (a fifth each of the latter two), by family: a family's dialogues share their plot, and
-    seeing one gives away the rest. By hash, so that a corpus that grows keeps its sides."""
+    """`learn`, `calibrate` (a tenth) or `test` (a fifth), by family: a family's dialogues share their plot, and seeing one gives
+    away the rest. Of the everyday calls half test, because what is sought there is one in a thousand. By hash, so that a corpus
+    that grows keeps its sides."""
     draw = hashlib.sha256(dialogue.family.encode()).digest()[0] % 10
-    return "test" if draw < 2 else "calibrate" if draw < 4 else "learn"
+    if dialogue.topic == "talk":
+        return "test" if draw < 5 else "learn"
+    return "test" if draw < 2 else "calibrate" if draw < 3 else "learn"
 
 
 def parse(line: str, where: str) -> Dialogue:

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 
 import export
 from calibration import fit_platt
-from corpus import OUTPUTS, Dialogue, Excerpt, Phrase, digest, load, load_excerpts, load_heard, load_outside, load_phrases, side
+from corpus import OUTPUTS, Dialogue, Excerpt, Phrase, digest, load, load_excerpts, load_heard, load_outside, load_phrases, load_talk, side
 from model import MAX_TOKENS, StageModel
 from normaliser import normalise
 from samples import Sample, border, endings, judged, plain, varied
@@ -60,10 +60,11 @@ def main() -> None:
     corpus, named = load(o.corpus), digest(o.corpus)
     parts = {name: [d for d in corpus if side(d) == name] for name in ("learn", "calibrate", "test")}
     outside = load_outside(o.corpus, o.data) if o.data else []
-    print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}", flush=True)
+    talk = [d for d in load_talk(o.corpus) if side(d) == "learn"]
+    print(", ".join(f"{name} {len(dialogues)}" for name, dialogues in parts.items()), f"outside {len(outside)}, talk {len(talk)}", flush=True)
     o.work.mkdir(parents=True, exist_ok=True)
     extras = Extras(load_phrases(o.corpus), load_excerpts(o.corpus), load_heard(o.corpus))
-    model = trained(parts["learn"] + outside, extras, named, o)
+    model = trained(parts["learn"] + outside + talk, extras, named, o)
     o.out.mkdir(parents=True, exist_ok=True)
     export.save(model, load_tokenizer(o.base / "tokenizer.json"), o.out)
     session = export.Session(o.out)
